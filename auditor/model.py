@@ -1,0 +1,369 @@
+"""The vocabulary shared by all stages: frozen values, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date, datetime
+
+
+class Status(StrEnum):
+    """The verdict of one rule on one resource; the six add up to the population."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    WAIVED = "waived"
+    """A fail under a valid waiver."""
+    NOT_YET_DUE = "not_yet_due"
+    """Inside a grace, or our own history is too short to judge."""
+    NOT_APPLICABLE = "not_applicable"
+    UNKNOWN = "unknown"
+    """Evidence that should have been readable is missing, denied, throttled or lost."""
+
+
+class Severity(StrEnum):
+    """How bad a fail is, worst first."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 for critical up to 4 for info."""
+        return list(Severity).index(self)
+
+    def shifted(self, steps: int) -> Severity:
+        """Raise by `steps` (negative lowers) within critical..low; info is never shifted."""
+        if self is Severity.INFO:
+            return self
+        order = list(Severity)[:4]
+        return order[min(max(self.rank - steps, 0), len(order) - 1)]
+
+
+class CoverageState(StrEnum):
+    """How far a table was read for a subscription."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    DENIED = "denied"
+    FAILED = "failed"
+    REUSED = "reused"
+
+    @property
+    def whole(self) -> bool:
+        """True where nothing is missing, so that absence is evidence."""
+        return self in (CoverageState.COMPLETE, CoverageState.REUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was read of one table in one subscription, against what should have been."""
+
+    table: str
+    subscription_id: str
+    """Lower-cased id; the text the user gave where no such subscription is visible; "" for the tenant."""
+    state: CoverageState
+    expected: int | None
+    """Rows (for recovery_point: protected items) there should be; None where Azure gives no count."""
+    received: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One vault or protected item that could not be read although its subscription could."""
+
+    table: str
+    resource_id: str
+    """Lower-cased ARM id of the vault or protected item."""
+    state: CoverageState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandardRef:
+    """Which data-protection standard the verdicts were judged by."""
+
+    name: str
+    version: str
+    digest: str
+    """SHA-256 of the YAML file, hex."""
+    owner: str | None = None
+    approved_by: str | None = None
+    effective_from: str | None = None
+    next_review: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One audit run: when, of what, by whom, with which inputs."""
+
+    id: str
+    """`2026-11-22T060000Z`, from as_of."""
+    as_of: datetime
+    """The one instant all ages are counted from; UTC."""
+    started_at: datetime
+    finished_at: datetime
+    tool_version: str
+    rules_digest: str
+    standard: StandardRef
+    scope: Mapping[str, Any]
+    """subscriptions, management_groups, exclude_subscriptions, expect_subscriptions, recovery_points as given."""
+    identity: Mapping[str, Any]
+    """Claims of the token that signed the requests: object_id, app_id, name, tenant_id, type; empty on loopback."""
+    cloud: str
+    arm_endpoint: str
+    complete: bool
+    manifest_digest: str
+    self_test: Mapping[str, int]
+    """{"passed": n, "failed": n} of the rules' own tests, run before this audit."""
+    organisation: str = ""
+    classification: str = ""
+    allowed_gaps: tuple[str, ...] = ()
+    """Coverage gaps accepted by --allow-incomplete, printed in the reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription that is visible, named in the scope, or expected."""
+
+    subscription_id: str
+    name: str
+    state: str
+    """Azure's own: Enabled, Warned, PastDue, Disabled, Deleted; "" where unreadable."""
+    management_groups: tuple[str, ...]
+    """Display names, nearest first."""
+    reading: str
+    """`audited`, `not in scope`, `excluded`, `unreadable`."""
+    vm_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """How many resources of a kind there are, and why some are not judged."""
+
+    resource_type: str
+    total: int
+    in_scope: int
+    not_applicable: Mapping[str, int]
+    """Resources outside the judged population by reason code."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """A rule as it ran: its text, its parameters, its verdict counts."""
+
+    id: str
+    area: str
+    title: str
+    severity: Severity
+    resource_type: str
+    rationale: str
+    remediation: Mapping[str, str]
+    """`portal` and `az`, with {placeholders} of the finding's evidence already described in words."""
+    references: tuple[str, ...]
+    controls: Mapping[str, tuple[str, ...]]
+    """Framework -> control ids."""
+    params: Mapping[str, Any]
+    """Parameter -> value as run."""
+    sql: str
+    statuses: Mapping[Status, int]
+    """All six, zeros included."""
+
+    @property
+    def evaluated(self) -> bool:
+        """False where the population was empty."""
+        return sum(self.statuses.values()) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule on one resource, for every status but pass."""
+
+    rule: str
+    resource_id: str
+    resource_type: str
+    resource_name: str
+    resource_group: str
+    subscription_id: str
+    subscription_name: str
+    status: Status
+    severity: Severity
+    reason_code: str
+    reason: str
+    """The code's sentence, in English."""
+    evidence: Mapping[str, Any]
+    """Column -> value read; ages in hours, retention in days. `parts` lists a worst-of row's parts."""
+    tier: str | None
+    class_: str | None
+    owner: str | None
+    due: date | None
+    """first_seen + the standard's sla_days of the severity; only for fail."""
+    group: str | None
+    """Rule id of the finding that explains this one on the same resource (one cause, told once)."""
+    serial: str
+    """Evidence number printed in the reports: E-0001, in the order of the report, over all statuses but pass."""
+    waiver: Mapping[str, Any] | None
+    """The waiver that matched, valid or expired: id, owner fields, expires_on, expired (bool)."""
+    response: Mapping[str, Any] | None
+    baseline: str | None
+    fingerprint: str
+    first_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One VM of the population with its protection chain, whatever its verdicts."""
+
+    resource_id: str
+    name: str
+    resource_group: str
+    subscription_id: str
+    subscription_name: str
+    location: str
+    class_: str | None
+    tier: str | None
+    owner: str | None
+    excluded_code: str | None
+    """Why it is outside the judged population, None where it is judged."""
+    protection: str
+    """State of the protection chain: see the `protection` table."""
+    item_id: str | None
+    vault_name: str | None
+    policy_name: str | None
+    newest_point_age_hours: float | None
+    newest_vaulted_point_age_hours: float | None
+    oldest_point_age_hours: float | None
+    point_count: int | None
+    demanded_days: Mapping[str, float | None]
+    """daily, weekly, monthly, yearly -> days the tier demands; None where it demands none."""
+    promised_days: Mapping[str, float | None]
+    """The same for the backup policy; None where the policy keeps none."""
+    expected_points: int | None
+    """Days on which the policy promises a point, inside what may be judged."""
+    missing_points: int | None
+    statuses: Mapping[str, Status]
+    """Rule id -> verdict, passes included."""
+    calendar: tuple[tuple[int, bool], ...] = ()
+    """(days before as_of, a point exists) for the days that may be judged, oldest first; only where asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRecord:
+    """One managed-disk snapshot of the population."""
+
+    resource_id: str
+    name: str
+    resource_group: str
+    subscription_id: str
+    subscription_name: str
+    age_hours: float | None
+    size_gib: int | None
+    """Provisioned size of the source disk: an upper bound of what is billed."""
+    sku: str | None
+    incremental: bool | None
+    provenance: str
+    source_disk_id: str | None
+    owner: str | None
+    statuses: Mapping[str, Status]
+
+
+@dataclass(frozen=True, slots=True)
+class TierDemand:
+    """What a tier of the standard demands, in days and hours; None = not demanded."""
+
+    name: str
+    rpo_hours: float | None
+    vault_rpo_hours: float | None
+    daily_keep_days: float | None
+    weekly_keep_days: float | None
+    monthly_keep_days: float | None
+    yearly_keep_days: float | None
+    snapshot_daily_keep_days: float | None
+    justification: str | None
+    vm_count: int
+    """VMs judged by this tier."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverRecord:
+    """A waiver and what it did in this run."""
+
+    id: str
+    rule: str
+    match: str
+    """The selector, in words."""
+    reason: str
+    compensating_control: str
+    requester: str
+    approver: str
+    approved_on: date
+    expires_on: date
+    ticket: str
+    state: str
+    """`valid`, `expiring` (within 30 days), `expired`."""
+    matched: int
+    """Fails that it covers (or covered, where expired)."""
+    notes: tuple[str, ...] = ()
+    """Lint: `matches nothing`, `covers 14 % of the population`, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One kind of request that was made, for the method appendix."""
+
+    table: str
+    method: str
+    text: str
+    """KQL, or the REST path pattern with its filter."""
+    api_version: str
+    requests: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateReason:
+    """Why the gate gave its exit code."""
+
+    code: str
+    count: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The exit code with its reasons; 1 beats 3, both are told."""
+
+    exit_code: int
+    threshold: str
+    reasons: tuple[GateReason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything a report may say about one bundle; read from it, never from Azure."""
+
+    run: Run
+    coverage: tuple[Coverage, ...]
+    gaps: tuple[Gap, ...]
+    subscriptions: tuple[Subscription, ...]
+    population: tuple[Population, ...]
+    rules: tuple[RuleResult, ...]
+    findings: tuple[Finding, ...]
+    """Sorted worst first; serials follow this order."""
+    machines: tuple[Machine, ...]
+    snapshots: tuple[SnapshotRecord, ...]
+    tiers: tuple[TierDemand, ...]
+    waivers: tuple[WaiverRecord, ...]
+    questions: tuple[Question, ...]
+    gate: Gate
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """File -> SHA-256 of every file the manifest seals."""
