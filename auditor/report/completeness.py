@@ -1,0 +1,144 @@
+"""What was read and what was not: control totals, gaps, and the scope, as an external auditor asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auditor.model import CoverageState, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from auditor.model import Coverage, Gap, Results, Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class TableTotal:
+    """One table over all subscriptions."""
+
+    table: str
+    places: int
+    """Coverage rows: subscriptions, or the tenant."""
+    whole: int
+    """Of these, read completely (or reused)."""
+    expected: int | None
+    """None where Azure gives no count for one of them."""
+    received: int
+
+    @property
+    def difference(self) -> int | None:
+        """Rows that should be there and are not."""
+        return None if self.expected is None else self.expected - self.received
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTotal:
+    """How many resources of a kind are listed, with a digest of their sorted ids."""
+
+    resource_type: str
+    count: int
+    digest: str
+    """SHA-256 over the lower-cased ids, sorted, one a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """The same number by two routes."""
+
+    key: str
+    first: int
+    second: int
+
+    @property
+    def difference(self) -> int:
+        """Zero where both routes agree."""
+        return self.first - self.second
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """Everything section "completeness and accuracy" says."""
+
+    complete: bool
+    """No coverage gap; unknown verdicts are counted beside."""
+    unknown: int
+    verdicts: int
+    tables: tuple[TableTotal, ...]
+    unread: tuple[Coverage, ...]
+    """Coverage rows that are not whole."""
+    reused: tuple[Coverage, ...]
+    gaps: tuple[Gap, ...]
+    subscriptions: tuple[Subscription, ...]
+    read: int
+    """Subscriptions audited."""
+    readable_wanted: int
+    """Subscriptions that should have been: audited and unreadable."""
+    controls: tuple[ControlTotal, ...]
+    reconciliations: tuple[Reconciliation, ...]
+    self_test_passed: int
+    self_test_failed: int
+
+    @property
+    def all_unknown(self) -> bool:
+        """True where nothing at all could be judged."""
+        return self.verdicts > 0 and self.unknown == self.verdicts
+
+
+def completeness(results: Results) -> Completeness:
+    """Reconcile what was received with what there should be."""
+    coverage = sorted(results.coverage, key=lambda row: (row.table, row.subscription_id))
+    by_table: dict[str, list[Coverage]] = {}
+    for row in coverage:
+        by_table.setdefault(row.table, []).append(row)
+    counted = [rule.statuses for rule in results.rules]
+    subscriptions = tuple(sorted(results.subscriptions, key=lambda it: (it.name.casefold(), it.subscription_id)))
+    audited = [it for it in subscriptions if it.reading == "audited"]
+    return Completeness(
+        complete=results.run.complete,
+        unknown=sum(statuses.get(Status.UNKNOWN, 0) for statuses in counted),
+        verdicts=sum(
+            count for statuses in counted for status, count in statuses.items() if status is not Status.NOT_APPLICABLE
+        ),
+        tables=tuple(_total(table, rows) for table, rows in by_table.items()),
+        unread=tuple(row for row in coverage if not row.state.whole),
+        reused=tuple(row for row in coverage if row.state is CoverageState.REUSED),
+        gaps=tuple(sorted(results.gaps, key=lambda gap: (gap.table, gap.resource_id))),
+        subscriptions=subscriptions,
+        read=len(audited),
+        readable_wanted=len(audited) + sum(1 for it in subscriptions if it.reading == "unreadable"),
+        controls=(
+            _control("vm", (machine.resource_id for machine in results.machines)),
+            _control("snapshot", (snapshot.resource_id for snapshot in results.snapshots)),
+        ),
+        reconciliations=(
+            Reconciliation("vm", len(results.machines), sum(it.vm_count for it in audited)),
+            *(
+                Reconciliation(f"population_{row.resource_type}", len(listed), row.total)
+                for row in sorted(results.population, key=lambda it: it.resource_type)
+                for kind, listed in (("vm", results.machines), ("snapshot", results.snapshots))
+                if row.resource_type == kind
+            ),
+        ),
+        self_test_passed=results.run.self_test.get("passed", 0),
+        self_test_failed=results.run.self_test.get("failed", 0),
+    )
+
+
+def _total(table: str, rows: Sequence[Coverage]) -> TableTotal:
+    counts = [row.expected for row in rows]
+    known = [count for count in counts if count is not None]
+    return TableTotal(
+        table=table,
+        places=len(rows),
+        whole=sum(1 for row in rows if row.state.whole),
+        expected=sum(known) if len(known) == len(counts) else None,
+        received=sum(row.received for row in rows),
+    )
+
+
+def _control(resource_type: str, ids: Iterable[str]) -> ControlTotal:
+    listed = sorted(identifier.lower() for identifier in ids)
+    digest = hashlib.sha256("".join(f"{identifier}\n" for identifier in listed).encode()).hexdigest()
+    return ControlTotal(resource_type, len(listed), digest)

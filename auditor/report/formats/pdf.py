@@ -1,0 +1,298 @@
+"""report.pdf: the document for auditors, PDF/A-3a and PDF/UA-1, with the record attached."""
+
+from __future__ import annotations
+
+import csv
+import gc
+import hashlib
+import importlib
+import io
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import segno
+from markupsafe import Markup
+
+from auditor.errors import UsageError
+from auditor.model import Status
+from auditor.report import page, wording
+from auditor.report.charts import WORST_FIRST
+from auditor.report.formats import json as record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from auditor.model import Machine
+    from auditor.report.causes import Affected, Cause
+    from auditor.report.view import Report
+
+DEFAULT_NAME = "report.pdf"
+MEDIA_TYPE = "application/pdf"
+
+MOST_FINDINGS = 2_000
+"""Rows told one by one, worst first; the rest travel in the attachment."""
+MOST_MACHINES = 500
+"""Lines of the population appendix; all travel in the attachment."""
+MOST_ROWS = 400
+"""Lines of any other list."""
+
+_INSTALL = {
+    "darwin": "brew install pango",
+    "win32": "install MSYS2, then: pacman -S mingw-w64-ucrt-x86_64-pango",
+}
+_INSTALL_LINUX = "apt-get install --no-install-recommends libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
+
+_NUMBERED = ("summary", "basis", "completeness", "promises", "rules", "findings", "waivers", "controls")
+_LETTERED = ("population", "method")
+_ORDER = ("summary", "contents", *_NUMBERED[1:], *_LETTERED, "signoff", "verify")
+
+_PDF_UA = (
+    '<rdf:Description xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+    ' xmlns:pdfuaid="http://www.aiim.org/pdfua/ns/id/" rdf:about="" pdfuaid:part="1"/>'
+    '<rdf:Description xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+    ' xmlns:pdfaExtension="http://www.aiim.org/pdfa/ns/extension/"'
+    ' xmlns:pdfaSchema="http://www.aiim.org/pdfa/ns/schema#"'
+    ' xmlns:pdfaProperty="http://www.aiim.org/pdfa/ns/property#" rdf:about="">'
+    '<pdfaExtension:schemas><rdf:Bag><rdf:li rdf:parseType="Resource">'
+    "<pdfaSchema:schema>PDF/UA identification</pdfaSchema:schema>"
+    "<pdfaSchema:namespaceURI>http://www.aiim.org/pdfua/ns/id/</pdfaSchema:namespaceURI>"
+    "<pdfaSchema:prefix>pdfuaid</pdfaSchema:prefix>"
+    '<pdfaSchema:property><rdf:Seq><rdf:li rdf:parseType="Resource">'
+    "<pdfaProperty:name>part</pdfaProperty:name><pdfaProperty:valueType>Integer</pdfaProperty:valueType>"
+    "<pdfaProperty:category>internal</pdfaProperty:category>"
+    "<pdfaProperty:description>part of ISO 14289 that the file follows</pdfaProperty:description>"
+    "</rdf:li></rdf:Seq></pdfaSchema:property></rdf:li></rdf:Bag></pdfaExtension:schemas></rdf:Description>"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A chapter's number and title."""
+
+    number: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A cause with the rows that fit under the cap, and the values read for its first resource."""
+
+    cause: Cause
+    rows: tuple[Affected, ...]
+    values: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """A file inside the PDF."""
+
+    name: str
+    description: str
+    relationship: str
+    content: bytes
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, as printed in the last section."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def check() -> None:
+    """Raise UsageError, with the command that helps, where Pango is missing."""
+    try:
+        importlib.import_module("weasyprint")
+    except (ImportError, OSError) as error:
+        raise UsageError(
+            f"a PDF cannot be made here: {str(error).splitlines()[0]}",
+            f"install Pango with `{_INSTALL.get(sys.platform, _INSTALL_LINUX)}`, or leave pdf out of --report",
+        ) from error
+
+
+def render(report: Report) -> bytes:
+    """Lay the report out and enclose the record; the dates inside are the run's."""
+    check()
+    weasyprint: Any = importlib.import_module("weasyprint")
+    enclosed = (
+        Enclosed("findings.json", "every finding of this run: the record", "Source", record.render(report)),
+        Enclosed("population.csv", "every VM of the population", "Data", _population(report)),
+    )
+    when = report.run.finished_at
+    attachments = [
+        weasyprint.Attachment(
+            file_obj=io.BytesIO(it.content),
+            name=it.name,
+            description=it.description,
+            created=when,
+            modified=when,
+            relationship=it.relationship,
+        )
+        for it in enclosed
+    ]
+    # Layout makes millions of boxes that all stay alive: collecting garbage among them finds nothing, for a quarter of the time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        document = weasyprint.HTML(string=markup(report, enclosed), url_fetcher=_only_fonts(weasyprint))
+        made: bytes = document.write_pdf(pdf_variant="pdf/a-3a", attachments=attachments, finisher=_declare_pdf_ua)
+    finally:
+        if collecting:
+            gc.enable()
+    return made
+
+
+def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
+    """Fill the template; apart from `render` so that a test can look at it."""
+    from auditor.report import fonts  # noqa: PLC0415 - needs the font packages, which html and json do not
+
+    environment = page.environment(fonts.drawable())
+    texts = wording.texts()
+    fallbacks = ", ".join(f'"{slug}"' for slug in fonts.fallbacks())
+    body, table = f'"{fonts.BODY}", {fallbacks}', f'"{fonts.TABLE}", "{fonts.BODY}", {fallbacks}'
+    css = environment.from_string("{% autoescape false %}" + page.source("pdf.css") + "{% endautoescape %}").render(
+        faces=fonts.faces(), body=body, table=table
+    )
+    blocks, shown = _capped(report.causes)
+    return environment.get_template("pdf.html").render(
+        report=report,
+        css=Markup(css),  # noqa: S704 - our own file, with font paths
+        state=state(report),
+        expected=_expected(report),
+        kinds=_kinds(),
+        qr=_qr(report),
+        sections=_sections(texts),
+        blocks=blocks,
+        shown=shown,
+        machines=report.machines[:MOST_MACHINES],
+        limits={"rows": MOST_ROWS},
+        tally=_tally,
+        steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
+        attachments=tuple(enclosed),
+    )
+
+
+def state(report: Report) -> str:
+    """Say which banner the cover shows."""
+    if not report.run.complete:
+        return "incomplete"
+    return "unknown" if report.completeness.unknown else "complete"
+
+
+def _expected(report: Report) -> str | None:
+    declared = report.run.scope.get("expect_subscriptions")
+    if not declared and declared != 0:
+        return None
+    return wording.number(len(declared)) if isinstance(declared, (list, tuple)) else str(declared)
+
+
+def _kinds() -> frozenset[str]:
+    return frozenset(wording.texts().keys("kinds"))
+
+
+def _sections(texts: wording.Texts) -> Mapping[str, Section]:
+    numbers = {key: str(number) for number, key in enumerate(_NUMBERED, start=1)}
+    numbers |= {key: chr(ord("A") + index) for index, key in enumerate(_LETTERED)}
+    return {key: Section(numbers.get(key, ""), texts(f"sections.{key}")) for key in _ORDER}
+
+
+def _capped(causes: Iterable[Cause]) -> tuple[list[Block], int]:
+    blocks: list[Block] = []
+    shown = 0
+    for cause in causes:
+        rows = []
+        for row in cause.rows:
+            size = 1 + len(row.also)
+            if shown + size > MOST_FINDINGS:
+                break
+            rows.append(row)
+            shown += size
+        if not rows:
+            break
+        blocks.append(Block(cause, tuple(rows), tuple(_values(cause.rows[0].finding.evidence))))
+    return blocks, shown
+
+
+def _values(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in evidence.items():
+        if value is not None and not name.endswith("_id"):
+            yield name, wording.read_value(name, value)
+
+
+def _tally(machine: Machine) -> str:
+    if machine.excluded_code:
+        return "–"  # noqa: RUF001
+    said = [f"newest {wording.age(machine.newest_point_age_hours)}, oldest {wording.age(machine.oldest_point_age_hours)}"]
+    seen = list(machine.statuses.values())
+    said += [
+        f"{seen.count(status)} {wording.texts()(f'status.{status}')}"
+        for status in WORST_FIRST
+        if status in seen and status is not Status.NOT_APPLICABLE
+    ]
+    return "; ".join(said)
+
+
+def _population(report: Report) -> bytes:
+    """List the population as CSV, with names that a spreadsheet would run as a formula made harmless."""
+    target = io.StringIO(newline="")
+    writer = csv.writer(target, lineterminator="\r\n")
+    writer.writerow(
+        "serial resource_id name resource_group subscription_id subscription_name location class tier owner excluded "
+        "protection vault policy newest_point_age_hours oldest_point_age_hours point_count expected_points missing_points "
+        "fail unknown waived not_yet_due pass not_applicable".split()
+    )
+    for number, it in enumerate(report.machines, start=1):
+        seen = list(it.statuses.values())
+        row = [
+            f"VM-{number:04d}", it.resource_id, it.name, it.resource_group, it.subscription_id, it.subscription_name, it.location,
+            it.class_, it.tier, it.owner, it.excluded_code, it.protection, it.vault_name, it.policy_name, it.newest_point_age_hours,
+            it.oldest_point_age_hours, it.point_count, it.expected_points, it.missing_points,
+            *(seen.count(status) for status in WORST_FIRST),
+        ]  # fmt: skip
+        writer.writerow([_inert(value) for value in row])
+    return target.getvalue().encode("utf-8-sig", "replace")
+
+
+def _inert(value: object) -> object:
+    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
+        return "'" + value
+    return "" if value is None else value
+
+
+def _qr(report: Report) -> Markup:
+    code = segno.make(f"{report.run.id} sha256:{report.run.manifest_digest}", error="m", micro=False)
+    matrix = [list(row) for row in code.matrix_iter(border=2)]
+    path = "".join(
+        f"M{x} {y}h1v1h-1z" for y, row in enumerate(matrix) for x, dark in enumerate(row) if dark
+    )
+    size = len(matrix)
+    return Markup(  # noqa: S704 - numbers and our own words; the run's id is inside the code's modules
+        '<svg class="qr" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {0}" width="26mm" height="26mm" role="img">'
+        "<title>QR code: run and manifest digest</title>"
+        '<rect width="{0}" height="{0}" fill="#ffffff"/><path d="{1}" fill="#16181b"/></svg>'
+    ).format(size, Markup(path))  # noqa: S704
+
+
+def _only_fonts(weasyprint: Any) -> Any:
+    """Give a fetcher that reads files of the font packages and nothing else: names in a report load nothing."""
+    from auditor.report import fonts  # noqa: PLC0415
+
+    allowed = {face.url for face in fonts.faces()}
+
+    class Fetcher(weasyprint.URLFetcher):  # type: ignore[misc]
+        def fetch(self, url: str, headers: Any = None) -> Any:
+            if url not in allowed:
+                message = f"a report loads nothing: {url[:80]}"
+                raise ValueError(message)
+            return super().fetch(url, headers)
+
+    return Fetcher()
+
+
+def _declare_pdf_ua(_document: Any, pdf: Any) -> None:
+    """Add PDF/UA-1 to the metadata: WeasyPrint takes one variant, and the file follows both."""
+    for it in pdf.objects:
+        if getattr(it, "extra", None) and it.extra.get("Type") == "/Metadata":
+            it.stream = [
+                part.replace(b"</rdf:RDF>", _PDF_UA.encode() + b"</rdf:RDF>", 1) if isinstance(part, bytes) else part
+                for part in it.stream
+            ]

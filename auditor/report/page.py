@@ -1,0 +1,71 @@
+"""The one Jinja environment: autoescape on, undefined names are errors, characters nobody can see are shown."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+from auditor import assets
+from auditor.report import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def environment(drawable: frozenset[int] | None = None) -> jinja2.Environment:
+    """Make the environment; with `drawable`, characters outside it are replaced by their code point."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(assets.templates()),
+        autoescape=jinja2.select_autoescape(("html",), default_for_string=True),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize(drawable),
+    )
+    made.filters.update(
+        n=wording.number,
+        moment=wording.moment,
+        instant=wording.instant,
+        age=wording.age,
+        keep=wording.keep,
+        plain=wording.plain,
+        share=wording.share,
+        tail=tail,
+    )
+    made.globals.update(t=wording.texts(), read_value=wording.read_value, spread=spread)
+    return made
+
+
+def source(name: str) -> str:
+    """Read a template file as it is: the style sheet and the script of the HTML report."""
+    return (assets.templates() / name).read_text(encoding="utf-8")
+
+
+def tail(text: str, length: int) -> str:
+    """Keep the end of a long text, which tells more than its beginning."""
+    return text if len(text) <= length else "…" + text[-(length - 1) :]
+
+
+def spread(values: list[int], width: float) -> list[float]:
+    """Give each value its length out of `width`, so that a small one can still be seen, and the sum fits."""
+    total = sum(values)
+    if total == 0:
+        return [0.0 for _ in values]
+    least = min(3.0, width / (4 * len(values)))
+    lengths = [max(least, width * value / total) if value else 0.0 for value in values]
+    over = sum(lengths) - width * (1 if total else 0)
+    large = max(range(len(values)), key=lambda index: lengths[index])
+    lengths[large] -= over
+    return [round(length, 2) for length in lengths]
+
+
+def _finalize(drawable: frozenset[int] | None) -> Callable[[Any], Any]:
+    remember = functools.lru_cache(maxsize=50_000)(functools.partial(wording.visible, drawable=drawable))
+
+    def finalize(value: Any) -> Any:
+        return remember(str(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    return finalize

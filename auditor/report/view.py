@@ -1,0 +1,244 @@
+"""The only view model: built once from a bundle's results, sorted, frozen; every format is a pure function of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auditor.model import Status
+from auditor.report import causes as by_cause
+from auditor.report import charts, wording
+from auditor.report.completeness import Completeness, completeness
+from auditor.report.promises import Promise, promises
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from auditor.model import (
+        Coverage,
+        Finding,
+        Gate,
+        Machine,
+        Population,
+        Question,
+        Results,
+        RuleResult,
+        Run,
+        SnapshotRecord,
+        TierDemand,
+        WaiverRecord,
+    )
+    from auditor.report.causes import Action, Cause, Exempt
+    from auditor.report.charts import Chart
+    from auditor.report.wording import Texts
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of the summary with its denominator, and the filter that shows what it counts."""
+
+    key: str
+    label: str
+    count: int
+    of: int
+    unit: str
+    """What is counted: VMs or verdicts."""
+    status: Status | None
+    query: str
+
+    @property
+    def share(self) -> str:
+        """The share in percent, never rounded up to 100 %."""
+        return wording.share(self.count, self.of)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    """One control of a framework, with the rules whose verdicts support evidence for it."""
+
+    framework: str
+    framework_title: str
+    control: str
+    rules: tuple[str, ...]
+    statuses: Mapping[Status, int]
+    evaluated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a report says."""
+
+    run: Run
+    gate: Gate
+    headline: str
+    """The result in one sentence."""
+    evidence: str
+    """`complete` or `incomplete`, with what is missing, in one sentence."""
+    figures: tuple[Figure, ...]
+    charts: tuple[Chart, ...]
+    statuses: Mapping[Status, int]
+    """All verdicts, by status."""
+    promises: tuple[Promise, ...]
+    actions: tuple[Action, ...]
+    changes: tuple[str, ...]
+    """What differs from earlier runs, in sentences."""
+    causes: tuple[Cause, ...]
+    told: int
+    """Findings told one by one in `causes`."""
+    exemptions: tuple[Exempt, ...]
+    completeness: Completeness
+    rules: tuple[RuleResult, ...]
+    findings: tuple[Finding, ...]
+    machines: tuple[Machine, ...]
+    snapshots: tuple[SnapshotRecord, ...]
+    population: tuple[Population, ...]
+    tiers: tuple[TierDemand, ...]
+    waivers: tuple[WaiverRecord, ...]
+    controls: tuple[ControlRow, ...]
+    questions: tuple[Question, ...]
+    coverage: tuple[Coverage, ...]
+    inputs: tuple[tuple[str, str], ...]
+    all_rows: bool = False
+    """Passes too, in the machine-readable formats."""
+
+    @property
+    def rules_by_id(self) -> Mapping[str, RuleResult]:
+        """The rules by their id."""
+        return {rule.id: rule for rule in self.rules}
+
+
+def build(results: Results, *, all_rows: bool = False, language: str = "en") -> Report:
+    """Make the view of `results`; the one place where a report's numbers are counted."""
+    texts = wording.texts(language)
+    rules = tuple(sorted(results.rules, key=lambda rule: (_area_order(rule.area), rule.severity.rank, rule.id)))
+    findings = tuple(sorted(results.findings, key=by_cause.serial_key))
+    machines = tuple(sorted(results.machines, key=lambda machine: machine.resource_id))
+    told = by_cause.causes(findings, {rule.id: rule for rule in rules})
+    whole = completeness(results)
+    statuses = {status: sum(rule.statuses.get(status, 0) for rule in rules) for status in Status}
+    return Report(
+        run=results.run,
+        gate=results.gate,
+        headline=_headline(results, machines, whole, texts),
+        evidence=_evidence(whole, texts),
+        figures=_figures(machines, statuses, texts),
+        charts=(
+            charts.outcomes(machines, texts),
+            charts.severities(findings, texts),
+            charts.freshness(machines, results.tiers, texts),
+            charts.areas(rules, texts),
+        ),
+        statuses=statuses,
+        promises=promises(results.tiers, machines, texts),
+        actions=by_cause.actions(told, whole.unread, texts),
+        changes=_changes(results, findings, texts),
+        causes=told,
+        told=sum(1 for row in findings if row.status in by_cause.TOLD),
+        exemptions=by_cause.exemptions(findings),
+        completeness=whole,
+        rules=rules,
+        findings=findings,
+        machines=machines,
+        snapshots=tuple(sorted(results.snapshots, key=lambda it: it.resource_id)),
+        population=tuple(sorted(results.population, key=lambda it: it.resource_type)),
+        tiers=results.tiers,
+        waivers=tuple(sorted(results.waivers, key=lambda it: it.id)),
+        controls=_controls(rules, texts),
+        questions=tuple(sorted(results.questions, key=lambda it: (it.table, it.method, it.text))),
+        coverage=tuple(sorted(results.coverage, key=lambda it: (it.table, it.subscription_id))),
+        inputs=tuple(sorted(results.inputs.items())),
+        all_rows=all_rows,
+    )
+
+
+_AREAS = ("protection", "health", "retention", "snapshots", "vaults", "governance", "readiness", "cost")
+
+
+def _area_order(area: str) -> tuple[int, str]:
+    return (_AREAS.index(area) if area in _AREAS else len(_AREAS)), area
+
+
+def _headline(results: Results, machines: Sequence[Machine], whole: Completeness, texts: Texts) -> str:
+    judged = [machine for machine in machines if machine.excluded_code is None]
+    if whole.all_unknown:
+        return texts("headline.all_unknown", n=whole.unknown)
+    if not judged:
+        return texts("headline.no_machines", n=whole.read)
+    clean = sum(1 for machine in judged if charts.outcome(machine) in {Status.PASS, Status.NOT_APPLICABLE})
+    standard = results.run.standard
+    return texts(
+        "headline.conformity",
+        n=clean,
+        of=len(judged),
+        share=wording.share(clean, len(judged)),
+        standard=f"{standard.name} {standard.version}",
+        as_of=wording.moment(results.run.as_of),
+    )
+
+
+def _evidence(whole: Completeness, texts: Texts) -> str:
+    missing = len(whole.unread) + len(whole.gaps)
+    if not whole.complete:
+        return texts("evidence.incomplete", n=missing, unknown=whole.unknown, of=whole.verdicts)
+    if whole.unknown:
+        return texts("evidence.unknown", n=whole.unknown, of=whole.verdicts)
+    return texts("evidence.complete")
+
+
+def _figures(machines: Sequence[Machine], statuses: Mapping[Status, int], texts: Texts) -> tuple[Figure, ...]:
+    judged = [machine for machine in machines if machine.excluded_code is None]
+    protected = sum(1 for machine in judged if machine.protection == "protected")
+    verdicts = sum(statuses.values())
+    vms, all_verdicts = texts("words.vms_judged"), texts("words.verdicts")
+    return (
+        Figure("protected", texts("figures.protected"), protected, len(judged), vms, None, "rule=vm-unprotected"),
+        *(
+            Figure(status, texts(f"figures.{status}"), statuses[status], verdicts, all_verdicts, status, f"status={status}")
+            for status in by_cause.TOLD
+        ),
+    )
+
+
+def _changes(results: Results, findings: Sequence[Finding], texts: Texts) -> tuple[str, ...]:
+    failing = [row for row in findings if row.status is Status.FAIL]
+    new = sum(1 for row in failing if row.first_seen >= results.run.as_of)
+    said = [texts("changes.first_seen", n=new, of=len(failing))] if failing else []
+    marked = [row for row in failing if row.baseline is not None]
+    if marked:
+        said.append(texts("changes.baseline", n=sum(1 for row in marked if row.baseline == "new"), of=len(marked)))
+    overdue = [row for row in failing if row.due is not None and row.due < results.run.as_of.date()]
+    if overdue:
+        said.append(texts("changes.overdue", n=len(overdue), of=len(failing)))
+    return tuple(said)
+
+
+def _controls(rules: Sequence[RuleResult], texts: Texts) -> tuple[ControlRow, ...]:
+    held: dict[tuple[str, str], list[RuleResult]] = {}
+    for rule in rules:
+        for framework, controls in rule.controls.items():
+            for control in controls:
+                held.setdefault((framework, control), []).append(rule)
+    return tuple(
+        ControlRow(
+            framework=framework,
+            framework_title=texts.get(f"frameworks.{framework}", framework),
+            control=control,
+            rules=tuple(rule.id for rule in supporting),
+            statuses={status: sum(rule.statuses.get(status, 0) for rule in supporting) for status in Status},
+            evaluated=any(rule.evaluated for rule in supporting),
+        )
+        for (framework, control), supporting in sorted(held.items(), key=lambda it: (it[0][0], _natural(it[0][1])))
+    )
+
+
+def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    # CP-9 before CP-10, A.8.9 before A.8.13.
+    parts: list[tuple[int, int, str]] = []
+    run = ""
+    for char in text:
+        if run and run[-1].isdigit() != char.isdigit():
+            parts.append((0, int(run), "") if run.isascii() and run.isdigit() else (1, 0, run))
+            run = ""
+        run += char
+    parts.append((0, int(run), "") if run.isascii() and run.isdigit() else (1, 0, run))
+    return tuple(parts)

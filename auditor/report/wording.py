@@ -1,0 +1,188 @@
+"""How values are written in sentences: times, ages, numbers, shares; and the one catalogue of texts."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import yaml
+
+from auditor import assets
+
+_HOURS_A_DAY = 24
+_HOURS_SHOWN_AS_HOURS = 96
+_DAYS_A_YEAR = 365.25
+_DAYS_A_MONTH = 30.4375
+
+
+class Texts:
+    """The sentences of one language, looked up by dotted key; a missing one is a bug and raises KeyError."""
+
+    def __init__(self, tree: Mapping[str, Any]) -> None:
+        """Wrap the catalogue as read from its file."""
+        self._tree = tree
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Give the sentence `key` with `values` filled in; `n` chooses between its `one` and `other`."""
+        node = self._node(key)
+        if isinstance(node, Mapping):
+            node = node["one" if values.get("n") == 1 else "other"]
+        shown = {name: number(value) if type(value) is int else value for name, value in values.items()}
+        return str(node).format(**shown)
+
+    def get(self, key: str, fallback: str) -> str:
+        """Give the sentence `key`, or `fallback` where the catalogue has none (names given by users)."""
+        try:
+            node = self._node(key)
+        except KeyError:
+            return fallback
+        return str(node)
+
+    def items(self, key: str) -> tuple[str, ...]:
+        """Give the list of sentences under `key`."""
+        return tuple(str(line) for line in self._node(key))
+
+    def keys(self, key: str) -> tuple[str, ...]:
+        """Give the names under `key`."""
+        return tuple(self._node(key))
+
+    def rows(self, key: str) -> tuple[tuple[str, ...], ...]:
+        """Give the list of lists of sentences under `key`."""
+        return tuple(tuple(str(cell) for cell in row) for row in self._node(key))
+
+    def _node(self, key: str) -> Any:
+        node: Any = self._tree
+        for part in key.split("."):
+            node = node[part]
+        return node
+
+
+@functools.cache
+def texts(language: str = "en") -> Texts:
+    """Read the catalogue of `language`; a translation is one more file beside it."""
+    path = assets.templates() / f"texts.{language}.yaml"
+    return Texts(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def number(value: int) -> str:
+    """Write 1204 as 1,204."""
+    return f"{value:,}"
+
+
+def share(count: int, of: int) -> str:
+    """Write a share in percent, cut and never rounded, so that 100 % means all and 0 % means none."""
+    if of == 0:
+        return "–"  # noqa: RUF001 - an en dash is what a printed table shows for "no value"
+    if count == of:
+        return "100 %"
+    if count == 0:
+        return "0 %"
+    tenths = count * 1000 // of
+    return f"{tenths // 10}.{tenths % 10} %" if tenths else "under 0.1 %"
+
+
+def moment(value: datetime) -> str:
+    """Write a time to the minute with its zone: 2026-11-22 06:00 UTC."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def instant(value: datetime) -> str:
+    """Write a time for machines: 2026-11-22T06:00:00Z."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def decimal(value: float) -> str:
+    """Write a number with at most two decimals, cut towards zero, without trailing zeros."""
+    if not math.isfinite(value):
+        return str(value)
+    cut = Decimal(str(value)).quantize(Decimal("0.01"), rounding="ROUND_DOWN")
+    text = f"{cut:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def age(hours: float | None) -> str:
+    """Write an age: hours up to four days, days beyond; a dash where there is none."""
+    if hours is None:
+        return "–"  # noqa: RUF001
+    return f"{decimal(hours)} h" if hours < _HOURS_SHOWN_AS_HOURS else f"{decimal(hours / _HOURS_A_DAY)} d"
+
+
+def keep(days: float | None) -> str:
+    """Write a retention in the largest unit that is exact: 30 d, 12 w, 84 mo, 7 y."""
+    if days is None:
+        return "–"  # noqa: RUF001
+    months = days / _DAYS_A_MONTH
+    if days >= _DAYS_A_MONTH and abs(months - round(months)) < 1e-6:  # noqa: PLR2004
+        years = days / _DAYS_A_YEAR
+        whole_years = abs(years - round(years)) < 1e-6  # noqa: PLR2004
+        return f"{round(years)} y" if whole_years else f"{round(months)} mo"
+    return f"{decimal(days)} d"
+
+
+def plain(value: Any) -> Any:
+    """Turn an evidence value into what JSON can hold; a number that is not one becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(str(plain(inner)) for inner in value)
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return plain(float(value))
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    return str(value)
+
+
+def read_value(name: str, value: Any) -> str:
+    """Write one value that was read, with the unit that its column's name promises."""
+    value = plain(value)
+    if value is None:
+        return "–"  # noqa: RUF001
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        for ending, unit in (("_hours", " h"), ("_days", " d"), ("_gib", " GiB"), ("_pct", " %")):
+            if name.endswith(ending):
+                return decimal(value) + unit
+        return decimal(value)
+    if isinstance(value, list):
+        return "; ".join(read_value(name, inner) for inner in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {read_value(key, inner)}" for key, inner in value.items())
+    return str(value)
+
+
+_HARMLESS = re.compile(r"[\t\n\x20-\x7e\u00a0-\u00ac\u00ae-\u017f\u2010-\u2027\u2030-\u205e]*")
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
+
+
+def visible(text: str, drawable: frozenset[int] | None = None) -> str:
+    """Replace what a reader could not see, or no font can draw, by its code point: [U+202E].
+
+    Names and tags come from strangers: a direction mark or a zero-width space in one would let it pass
+    for another.
+    """
+    if (text.isascii() and text.isprintable()) or (drawable is None and _HARMLESS.fullmatch(text)):
+        return text
+    return "".join(_drawn(char, drawable) for char in text)
+
+
+def _drawn(char: str, drawable: frozenset[int] | None) -> str:
+    if char in "\n\t":
+        return char
+    if unicodedata.category(char) in _UNSEEN or (drawable is not None and ord(char) not in drawable):
+        return f"[U+{ord(char):04X}]"
+    return char
