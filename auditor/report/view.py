@@ -102,6 +102,13 @@ class Report:
     """Passes too, in the machine-readable formats."""
 
     @property
+    def state(self) -> str:
+        """Which banner is shown: `complete`, `unknown` (all read, yet not all judged) or `incomplete`."""
+        if not self.run.complete:
+            return "incomplete"
+        return "unknown" if self.completeness.unknown else "complete"
+
+    @property
     def rules_by_id(self) -> Mapping[str, RuleResult]:
         """The rules by their id."""
         return {rule.id: rule for rule in self.rules}

@@ -156,7 +156,7 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
     return environment.get_template("pdf.html").render(
         report=report,
         css=Markup(css),  # noqa: S704 - our own file, with font paths
-        state=state(report),
+        state=report.state,
         expected=_expected(report),
         kinds=_kinds(),
         qr=_qr(report),
@@ -169,13 +169,6 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
         steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
         attachments=tuple(enclosed),
     )
-
-
-def state(report: Report) -> str:
-    """Say which banner the cover shows."""
-    if not report.run.complete:
-        return "incomplete"
-    return "unknown" if report.completeness.unknown else "complete"
 
 
 def _expected(report: Report) -> str | None:

@@ -1,0 +1,61 @@
+"""report.html: one file that works offline, for the engineer; data inside, strict content security policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from auditor.model import Status
+from auditor.report import packing, page, wording
+
+if TYPE_CHECKING:
+    from auditor.report.view import Report
+
+DEFAULT_NAME = "report.html"
+MEDIA_TYPE = "text/html; charset=utf-8"
+
+MOST_WITHOUT_SCRIPT = 100
+"""Rows of the table that stands in for the interactive one where scripts are off."""
+MOST_ROWS = 400
+
+_COMMENT = re.compile(r"/\*.*?\*/\s*", re.DOTALL)
+
+
+def render(report: Report) -> bytes:
+    """Write the page; the policy in its head allows the one script and the one style sheet by their digests."""
+    texts = wording.texts()
+    script = page.source("report.js")
+    style = _COMMENT.sub("", page.source("report.css"))
+    content = page.environment().get_template("report.html").render(
+        report=report,
+        policy=f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; base-uri 'none'; form-action 'none'",
+        script=Markup(script),  # noqa: S704 - our own file
+        style=Markup(style),  # noqa: S704
+        data=packing.pack(report, texts),
+        state=report.state,
+        worst=[row for row in report.findings if row.status is not Status.NOT_APPLICABLE][:MOST_WITHOUT_SCRIPT],
+        kinds=frozenset(texts.keys("kinds")),
+        areas=_areas(report),
+        subscriptions=sorted({row.subscription_name or row.subscription_id for row in report.findings} - {""}),
+        statuses=packing.STATUSES,
+        limits={"rows": MOST_ROWS},
+        steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
+    )
+    return content.encode("utf-8", "replace")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _areas(report: Report) -> list[tuple[str, list[tuple[int, str, str, dict[str, int]]]]]:
+    """List the rules by group, with the counts that the list beside the table shows."""
+    grouped: dict[str, list[tuple[int, str, str, dict[str, int]]]] = {}
+    for number, rule in enumerate(report.rules):
+        counts = {str(status): rule.statuses.get(status, 0) for status in (Status.FAIL, Status.UNKNOWN, Status.WAIVED)}
+        grouped.setdefault(rule.area, []).append((number, rule.id, rule.title, counts))
+    return list(grouped.items())

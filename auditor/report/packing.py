@@ -1,0 +1,214 @@
+"""The HTML report's data: columns with every repeated text stored once, so that 100,000 findings stay small."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+
+from auditor.model import Severity, Status
+from auditor.report import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from auditor.model import Finding, Machine, RuleResult
+    from auditor.report.view import Report
+    from auditor.report.wording import Texts
+
+STATUSES = (
+    Status.FAIL,
+    Status.UNKNOWN,
+    Status.WAIVED,
+    Status.NOT_YET_DUE,
+    Status.NOT_APPLICABLE,
+    Status.PASS,
+)
+"""The order in which the page sorts and numbers the statuses."""
+
+_LETTERS = {status: letter for status, letter in zip(STATUSES, "fuwdnp", strict=True)}
+
+
+class Pool:
+    """Values stored once and referred to by number."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.values: list[Any] = []
+        self._numbers: dict[Hashable, int] = {}
+
+    def add(self, value: Hashable) -> int:
+        """Give the number of `value`, storing it where it is new."""
+        number = self._numbers.get(value)
+        if number is None:
+            number = self._numbers[value] = len(self.values)
+            self.values.append(value)
+        return number
+
+
+class Columns:
+    """A table by column."""
+
+    def __init__(self, *names: str) -> None:
+        """Name the columns."""
+        self.data: dict[str, list[Any]] = {name: [] for name in names}
+
+    def add(self, *values: object) -> None:
+        """Append one row, in the order of the columns."""
+        for column, value in zip(self.data.values(), values, strict=True):
+            column.append(value)
+
+
+def pack(report: Report, texts: Texts) -> str:
+    """Give the data as base64 of gzip of JSON; the same report gives the same text."""
+    raw = json.dumps(_document(report, texts), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # A lone surrogate, which a broken name may hold, is not UTF-8: it travels as its JSON escape.
+    packed = gzip.compress(raw.encode("utf-8", "backslashreplace"), compresslevel=9, mtime=0)
+    return base64.b64encode(packed).decode("ascii")
+
+
+def _document(report: Report, texts: Texts) -> dict[str, Any]:
+    packer = _Packer(report, texts)
+    return packer.document()
+
+
+class _Packer:
+    def __init__(self, report: Report, texts: Texts) -> None:
+        self.report = report
+        self.texts = texts
+        self.rule_numbers = {rule.id: number for number, rule in enumerate(report.rules)}
+        self.strings = Pool()
+        self.heads = Pool()
+        self.keys = Pool()
+        self.resources = Columns("name", "head", "tail", "type", "group", "sub", "owner", "tier", "class")
+        self.known: dict[str, int] = {}
+
+    def document(self) -> dict[str, Any]:
+        machines = self._machines()
+        findings = self._findings()
+        return {
+            "rules": [self._rule(rule) for rule in self.report.rules],
+            "texts": self._texts(),
+            "run": {"as_of": wording.moment(self.report.run.as_of), "id": self.report.run.id},
+            "resources": self.resources.data,
+            "machines": machines,
+            "findings": findings,
+            "keys": self.keys.values,
+            "heads": self.heads.values,
+            "strings": self.strings.values,
+        }
+
+    def _string(self, text: str | None) -> int:
+        return -1 if text is None else self.strings.add(text)
+
+    def _resource(self, row: Finding | Machine, kind: str, name: str) -> int:
+        number = self.known.get(row.resource_id)
+        if number is None:
+            number = self.known[row.resource_id] = len(self.known)
+            head, slash, tail = row.resource_id.rpartition("/")
+            self.resources.add(
+                name,
+                self.heads.add(head + slash),
+                0 if tail == name.lower() else tail,
+                self._string(kind),
+                self._string(row.resource_group),
+                self._string(row.subscription_name or row.subscription_id),
+                self._string(row.owner),
+                self._string(row.tier),
+                self._string(row.class_),
+            )
+        return number
+
+    def _machines(self) -> dict[str, list[Any]]:
+        columns = Columns(
+            "excluded", "protection", "item", "vault", "policy", "newest", "vaulted", "oldest", "points", "expected",
+            "missing", "demanded", "promised", "verdicts", "calendar",
+        )  # fmt: skip
+        ids = [rule.id for rule in self.report.rules]
+        for it in self.report.machines:
+            # Machines come first, so that a machine's number is its resource's number.
+            self._resource(it, "vm", it.name)
+            columns.add(
+                self._string(it.excluded_code),
+                self._string(it.protection),
+                self._string(it.item_id),
+                self._string(it.vault_name),
+                self._string(it.policy_name),
+                it.newest_point_age_hours,
+                it.newest_vaulted_point_age_hours,
+                it.oldest_point_age_hours,
+                it.point_count,
+                it.expected_points,
+                it.missing_points,
+                self._string(_retention(it.demanded_days, self.texts)),
+                self._string(_retention(it.promised_days, self.texts)),
+                "".join(_LETTERS[it.statuses[rule]] if rule in it.statuses else "-" for rule in ids),
+                [[day, int(found)] for day, found in it.calendar] or 0,
+            )
+        return columns.data
+
+    def _findings(self) -> dict[str, list[Any]]:
+        columns = Columns(
+            "serial", "rule", "status", "severity", "resource", "code", "reason", "due", "group", "since", "keys", "values",
+            "waiver", "response", "baseline",
+        )  # fmt: skip
+        severities = list(Severity)
+        for row in self.report.findings:
+            evidence = [(name, value) for name, value in row.evidence.items() if value is not None]
+            columns.add(
+                row.serial,
+                self.rule_numbers[row.rule],
+                STATUSES.index(row.status),
+                severities.index(row.severity),
+                self._resource(row, row.resource_type, row.resource_name),
+                self._string(row.reason_code),
+                self._string(row.reason),
+                self._string(row.due.isoformat() if row.due else None),
+                self.rule_numbers.get(row.group, -1) if row.group else -1,
+                self._string(row.first_seen.date().isoformat()),
+                self.keys.add(tuple(name for name, _ in evidence)),
+                [wording.read_value(name, value) for name, value in evidence],
+                self._string(_sentence(row.waiver)),
+                self._string(_sentence(row.response)),
+                self._string(row.baseline),
+            )
+        return columns.data
+
+    def _rule(self, rule: RuleResult) -> dict[str, Any]:
+        return {
+            "id": rule.id,
+            "area": rule.area,
+            "title": rule.title,
+            "severity": str(rule.severity),
+            "rationale": rule.rationale,
+            "portal": rule.remediation.get("portal", ""),
+            "az": rule.remediation.get("az", ""),
+            "references": [link for link in rule.references if link.startswith("https://")],
+            "controls": [
+                f"{self.texts.get('frameworks.' + framework, framework)} {', '.join(ids)}"
+                for framework, ids in sorted(rule.controls.items())
+            ],
+            "params": [f"{name.replace('_', ' ')} {wording.read_value('', value)}" for name, value in rule.params.items()],
+        }
+
+    def _texts(self) -> dict[str, Any]:
+        return {
+            "statuses": [str(status) for status in STATUSES],
+            "status": [self.texts(f"status.{status}") for status in STATUSES],
+            "severity": [self.texts(f"severity.{severity}") for severity in Severity],
+            **{key: self.texts.get(f"page.{key}", key) for key in self.texts.keys("page")},
+        }
+
+
+def _retention(days: Any, texts: Texts) -> str:
+    said = [f"{texts.get('promises.kind.' + kind, kind)} {wording.keep(value)}" for kind, value in days.items() if value]
+    return ", ".join(said) or texts("words.none")
+
+
+def _sentence(record: Any) -> str | None:
+    if record is None:
+        return None
+    return "; ".join(
+        f"{name.replace('_', ' ')} {wording.read_value(name, value)}" for name, value in record.items() if value is not None
+    )
