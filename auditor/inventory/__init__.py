@@ -1,0 +1,1 @@
+"""The inventory: the tables of one run, typed, with integer keys, and the views that rules read."""

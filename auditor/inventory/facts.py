@@ -1,0 +1,229 @@
+"""The facts of one run as rules see them: opens the inventory's tables and lays the views over them."""
+
+from __future__ import annotations
+
+import functools
+import re
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from auditor.inventory import catalogue, store
+from auditor.inventory.catalogue import Column, columns
+from auditor.standard.durations import days, hours
+from auditor.standard.selector import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Self
+
+    from auditor.model import Coverage, Gap
+    from auditor.standard import Standard
+    from auditor.standard.schema import Tier
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What the tables themselves do not say: when, judged by what, read how far, known since when."""
+
+    as_of: datetime
+    standard: Standard
+    coverage: Sequence[Coverage] = ()
+    gaps: Sequence[Gap] = ()
+    points_read: bool = True
+    """False where recovery points were not asked for (`--recovery-points none`)."""
+    history: Path | None = None
+    """history.parquet of the bundle; None on a first run."""
+
+
+class Facts:
+    """An open inventory. Use as a context manager.
+
+    `Facts.open` serves a bundle; `Facts.empty` has the same tables without rows, for the tests of rules.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Take over a connection on which the views stand."""
+        self.con = con
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self.con.close()
+
+    @classmethod
+    def open(cls, folder: Path, given: Circumstances) -> Facts:
+        """Open the tables in `folder` (`<table>.parquet`) and build the views."""
+        con = duckdb.connect(":memory:", config={"threads": "2"})
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("CREATE SCHEMA raw")
+        for table in catalogue.tables():
+            path = folder / f"{table.name}.parquet"
+            con.execute(f"CREATE VIEW raw.{table.name} AS SELECT * FROM read_parquet({quote(str(path))})")
+        _inputs(con, given)
+        con.execute((_HERE / "resources.sql").read_text(encoding="utf-8"))
+        con.execute(_classified(given.standard))
+        con.execute((_HERE / "views.sql").read_text(encoding="utf-8"))
+        return cls(con)
+
+    @classmethod
+    def empty(cls, standard: Standard) -> Facts:
+        """Build all tables without rows."""
+        moment = datetime(2026, 1, 1, tzinfo=UTC)
+        with tempfile.TemporaryDirectory() as folder:
+            store.build(Path(folder), lambda _table: (), moment)
+            return cls.open(Path(folder), Circumstances(moment, standard))
+
+    def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Run a query; give its rows as dicts. Moments must be cast to text by the query."""
+        done = self.con.execute(sql, params) if params else self.con.execute(sql)
+        names = [column[0] for column in done.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in done.fetchall()]
+
+    def population(self, resource_type: str) -> int:
+        """Count the resources of a kind."""
+        found = self.con.execute(f"SELECT count(*) FROM {resource_type}").fetchone()
+        return int(found[0]) if found else 0
+
+
+@functools.cache
+def tables() -> dict[str, tuple[Column, ...]]:
+    """Give the tables that rules may read, with their documented columns."""
+    found: dict[str, tuple[Column, ...]] = {}
+    for statement in re.split(r"^CREATE TABLE ", (_HERE / "views.sql").read_text(encoding="utf-8"), flags=re.MULTILINE):
+        named = re.match(r"(\w+) AS\n-- table: \1: ", statement)
+        if named:
+            found[named[1]] = tuple(columns(statement))
+    return found
+
+
+@functools.cache
+def descriptions() -> dict[str, str]:
+    """Give the one-line description of each table that rules may read."""
+    text = (_HERE / "views.sql").read_text(encoding="utf-8")
+    return dict(re.findall(r"^-- table: (\w+): (.+)$", text, flags=re.MULTILINE))
+
+
+def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
+    file = given.standard.file
+    settings: dict[str, tuple[str, Any]] = {
+        "as_of": ("TIMESTAMPTZ", given.as_of.isoformat()),
+        "points_read": ("BOOLEAN", given.points_read),
+        "inherit_resource_group_tags": ("BOOLEAN", file.population.inherit_resource_group_tags),
+        "exclude_managed": ("BOOLEAN", file.population.managed_resource_groups == "exclude"),
+        "exclude_publishers": ("VARCHAR[]", [name.casefold() for name in file.population.exclude_publishers]),
+        "exclude_spot": ("BOOLEAN", file.population.exclude_spot),
+        "scale_set_flexible": ("BOOLEAN", file.population.scale_set_flexible),
+        "owner_tags": ("VARCHAR[]", [tag.casefold() for tag in file.owner_tags]),
+        "rpo_tolerance_hours": ("DOUBLE", hours(file.timing.rpo_tolerance)),
+        "retention_tolerance_pct": ("DOUBLE", file.timing.retention_tolerance_pct),
+        "new_vm_grace_hours": ("DOUBLE", hours(file.timing.new_vm_grace)),
+        "initial_backup_grace_hours": ("DOUBLE", hours(file.timing.initial_backup_grace)),
+        "expiry_tags": ("VARCHAR[]", [tag.casefold() for tag in file.snapshots.expiry_tags]),
+        "hold_tag": ("VARCHAR", file.snapshots.hold_tag),
+        "stale_after_hours": ("DOUBLE", hours(file.snapshots.stale_after)),
+        "snapshot_grace_hours": ("DOUBLE", hours(file.snapshots.grace)),
+        "band_medium_hours": ("DOUBLE", hours(file.snapshots.bands[1])),
+        "band_high_hours": ("DOUBLE", hours(file.snapshots.bands[2])),
+        "max_expiry_hours": ("DOUBLE", hours(file.snapshots.max_expiry)),
+    }
+    wanted = ", ".join(f"${name}::{kind} AS {name}" for name, (kind, _) in settings.items())
+    con.execute(f"CREATE TABLE setting AS SELECT {wanted}", {name: value for name, (_, value) in settings.items()})
+    _fill(con, "tier", _TIER_COLUMNS, [_tier(name, tier) for name, tier in given.standard.tiers.items()])
+    marks = [
+        (name, m.name_prefix and m.name_prefix.casefold(), m.tag_prefix and m.tag_prefix.casefold(), m.name_prefix or m.tag_prefix)
+        for name, m in file.snapshots.third_party.items()
+    ]
+    _fill(con, "third_party", "product VARCHAR, name_prefix VARCHAR, tag_prefix VARCHAR, mark VARCHAR", marks)
+    covered = [(row.table, row.subscription_id, row.state.whole) for row in given.coverage]
+    _fill(con, "covered", "table_name VARCHAR, subscription_id VARCHAR, whole BOOLEAN", covered)
+    gaps = [(gap.table, gap.resource_id) for gap in given.gaps]
+    _fill(con, "gap", "table_name VARCHAR, resource_id VARCHAR", gaps)
+    columns_ = "kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ"
+    if given.history is not None and given.history.exists():
+        con.execute(f"CREATE TABLE known AS SELECT kind, key, first_seen FROM read_parquet({quote(str(given.history))})")
+    else:
+        _fill(con, "known", columns_, [])
+
+
+def _fill(con: duckdb.DuckDBPyConnection, table: str, form: str, rows: Iterable[Sequence[Any]]) -> None:
+    con.execute(f"CREATE TABLE {table} ({form})")
+    for row in rows:
+        con.execute(f"INSERT INTO {table} VALUES ({', '.join('?' for _ in row)})", list(row))
+
+
+_TIER_COLUMNS = (
+    "tier VARCHAR, severity_shift INTEGER, backup_required BOOLEAN, rpo_hours DOUBLE, vault_rpo_hours DOUBLE, "
+    "every_hours DOUBLE, daily_keep_days DOUBLE, weekly_keep_days DOUBLE, monthly_keep_days DOUBLE, "
+    "yearly_keep_days DOUBLE, weekly_compliance BOOLEAN, max_missing_pct DOUBLE, max_gap_days DOUBLE, "
+    "snapshot_daily_keep_days DOUBLE"
+)
+
+
+def _tier(name: str, tier: Tier) -> tuple[Any, ...]:
+    backup = tier.backup
+
+    def kept(text: str | None) -> float | None:
+        return None if text is None else days(text)
+
+    def lasting(text: str | None) -> float | None:
+        return None if text is None else hours(text)
+
+    return (
+        name,
+        tier.severity_shift,
+        backup is not None,
+        lasting(tier.rpo),
+        lasting(tier.vault_rpo),
+        lasting(backup.every) if backup else None,
+        kept(backup.daily.keep) if backup else None,
+        kept(backup.weekly.keep) if backup else None,
+        kept(backup.monthly.keep) if backup else None,
+        kept(backup.yearly.keep) if backup else None,
+        backup.weekly.compliance if backup else False,
+        backup.max_missing_pct if backup else None,
+        days(backup.max_gap) if backup else None,
+        kept(tier.snapshot.daily_keep) if tier.snapshot else None,
+    )
+
+
+def _classified(standard: Standard) -> str:
+    """Give the SQL that puts each resource into its class: highest precedence wins, a tie is a conflict."""
+    levels: dict[int, list[str]] = {}
+    for rule in standard.classes:
+        levels.setdefault(rule.precedence, []).append(rule.name)
+    by_name = {rule.name: rule for rule in standard.classes}
+    flags = [f"{rule.match.sql('r')} AS c{number}" for number, rule in enumerate(standard.classes)]
+    position = {rule.name: number for number, rule in enumerate(standard.classes)}
+    class_, conflict = [], []
+    for names in levels.values():
+        hits = " + ".join(f"m.c{position[name]}::INTEGER" for name in names)
+        if len(names) > 1:
+            class_.append(f"WHEN {hits} > 1 THEN NULL")
+            conflict.append(f"WHEN {hits} > 1 THEN true")
+        class_ += [f"WHEN m.c{position[name]} THEN {quote(name)}" for name in names]
+        conflict.append(f"WHEN {hits} > 0 THEN false")
+    chosen = f"CASE {' '.join(class_)} END" if class_ else "NULL::VARCHAR"
+    tied = f"CASE {' '.join(conflict)} ELSE false END" if conflict else "false"
+    rows = ", ".join(
+        f"({quote(rule.name)}, {quote(rule.tier)}, {quote(rule.owner) if rule.owner else 'NULL'})" for rule in by_name.values()
+    )
+    classes = f"(VALUES {rows})" if rows else "(SELECT NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR)"
+    return f"""
+        CREATE TABLE classified AS
+        WITH m AS (SELECT r.resource_no{"".join(f", {flag}" for flag in flags)} FROM resource r),
+             put AS (SELECT m.resource_no, {chosen} AS class, {tied} AS conflict FROM m)
+        SELECT p.resource_no, p.class, coalesce(k.tier, {quote(standard.file.default_tier)}) AS tier, p.conflict,
+               k.owner, t.severity_shift
+        FROM put p LEFT JOIN {classes} AS k(name, tier, owner) ON k.name = p.class
+        LEFT JOIN tier t ON t.tier = coalesce(k.tier, {quote(standard.file.default_tier)})
+    """

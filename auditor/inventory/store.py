@@ -1,0 +1,127 @@
+"""Response bodies in, typed Parquet tables out: the only place where raw answers become rows."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import duckdb
+from tzlocal.windows_tz import win_tz
+
+from auditor.inventory import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from auditor.inventory.catalogue import Table
+
+BATCH_BYTES = 8 << 20
+"""Response text handed to DuckDB at once: large enough to use both cores, small enough to keep memory flat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One response body and what it was asked about."""
+
+    subject: str | None
+    """Lower-cased ARM id of the protected item for recovery points; None for tables read as a whole."""
+    body: bytes
+
+
+def build(folder: Path, pages: Callable[[str], Iterable[Page]], as_of: datetime) -> dict[str, int]:
+    """Write `<table>.parquet` for every table of the catalogue; give the number of rows of each.
+
+    Args:
+        folder: where the Parquet files go; exists.
+        pages: table name -> its response bodies, in the order received.
+        as_of: picks the standard offset of time zones that have changed theirs over the years.
+    """
+    counts: dict[str, int] = {}
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=folder) as scratch:
+        con = duckdb.connect(str(Path(scratch) / "load.duckdb"), config={"memory_limit": "1GB", "threads": "2"})
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET preserve_insertion_order = false")
+        con.execute("CREATE TABLE zone (name VARCHAR, offset_minutes INTEGER)")
+        keys: dict[str, int] = {}
+        for table in catalogue.tables():
+            _stage(con, table, pages(table.name), keys)
+            if table.name == "backup_policy":
+                _zones(con, as_of)
+            _finish(con, table, folder / f"{table.name}.parquet", sum(counts.values()))
+            found = con.execute(f"SELECT count(*) FROM {table.name}").fetchone()
+            counts[table.name] = found[0] if found else 0
+            if table.name == "protected_item":
+                keys = dict(con.execute("SELECT resource_id, resource_no FROM protected_item").fetchall())
+        con.close()
+    return counts
+
+
+def _stage(con: duckdb.DuckDBPyConnection, table: Table, pages: Iterable[Page], keys: dict[str, int]) -> None:
+    source = table.shape.replace("FROM page", "FROM (SELECT unnest($1) AS subject_no, unnest($2) AS body)")
+    con.execute(f"CREATE TABLE staged AS SELECT * FROM ({_bare(source)}) LIMIT 0", [[0], ["{}"]])
+    for subjects, bodies in _batches(pages, keys):
+        con.execute(f"INSERT INTO staged SELECT * FROM ({_bare(source)})", [subjects, bodies])
+
+
+def _bare(sql: str) -> str:
+    return sql.strip().rstrip(";")
+
+
+def _batches(pages: Iterable[Page], keys: dict[str, int]) -> Iterator[tuple[list[int], list[str]]]:
+    subjects: list[int] = []
+    bodies: list[str] = []
+    size = 0
+    for page in pages:
+        subjects.append(keys.get(page.subject or "", -1))
+        bodies.append(page.body.decode("utf-8", errors="replace"))
+        size += len(page.body)
+        if size >= BATCH_BYTES:
+            yield subjects, bodies
+            subjects, bodies, size = [], [], 0
+    if bodies:
+        yield subjects, bodies
+
+
+def _finish(con: duckdb.DuckDBPyConnection, table: Table, path: Path, offset: int) -> None:
+    select = _bare(table.finish)
+    if table.keyed:
+        select = (
+            f"SELECT ({offset} + row_number() OVER (ORDER BY resource_id))::INTEGER AS resource_no, * "
+            f"FROM ({select}) WHERE resource_id IS NOT NULL"
+        )
+    order = "resource_no" if table.keyed else "item_no, point_at DESC, resource_name"
+    con.execute(f"COPY ({select} ORDER BY {order}) TO '{_sql_path(path)}' (FORMAT parquet, COMPRESSION zstd)")
+    con.execute("DROP TABLE staged")
+    con.execute(f"CREATE VIEW {table.name} AS SELECT * FROM read_parquet('{_sql_path(path)}')")
+
+
+def _sql_path(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _zones(con: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
+    names = [name for (name,) in con.execute("SELECT DISTINCT time_zone FROM staged ORDER BY 1").fetchall()]
+    rows = [(name, standard_offset(name, as_of)) for name in {*(n for n in names if n), "UTC"}]
+    con.executemany("INSERT INTO zone VALUES (?, ?)", rows)
+
+
+def standard_offset(zone: str, as_of: datetime) -> int | None:
+    """Give the minutes that a zone's standard time is ahead of UTC in the year of `as_of`; None for an unknown zone.
+
+    Args:
+        zone: a Windows zone id, as backup policies name it, or an IANA name.
+        as_of: an aware moment.
+    """
+    try:
+        info = ZoneInfo(win_tz.get(zone, zone))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+    moment = datetime(as_of.year, 1, 1, tzinfo=UTC).astimezone(info)
+    offset, saving = moment.utcoffset(), moment.dst()
+    if offset is None:
+        return None
+    return int((offset - saving).total_seconds() // 60) if saving is not None else int(offset.total_seconds() // 60)

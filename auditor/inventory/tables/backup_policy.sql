@@ -1,0 +1,44 @@
+-- Backup policies of all Recovery Services vaults, tenant-wide. Only those of Azure VM backup carry a schedule here.
+SELECT
+    lower(r.id)                                    AS resource_id,           -- lower-cased ARM id
+    r.name                                         AS resource_name,         -- name as created
+    split_part(lower(r.id), '/', 3)                AS subscription_id,       -- of the vault
+    regexp_extract(lower(r.id), '^(.+/vaults/[^/]+)/', 1) AS vault_id,       -- lower-cased ARM id
+    r.properties.backupManagementType              AS backup_management_type, -- AzureIaasVM, AzureWorkload, ...
+    CASE WHEN r.properties.policyType = 'V2' OR r.properties.schedulePolicy.schedulePolicyType = 'SimpleSchedulePolicyV2'
+         THEN 'V2' ELSE 'V1' END                   AS policy_type,           -- V2 = Enhanced
+    lower(r.properties.schedulePolicy.scheduleRunFrequency) AS schedule,     -- hourly, daily, weekly
+    r.properties.schedulePolicy.hourlySchedule.interval AS hourly_interval,  -- hours between runs of an hourly schedule
+    r.properties.timeZone                          AS time_zone,             -- Windows zone id; null = UTC
+    r.properties.retentionPolicy.dailySchedule.retentionDuration.count AS daily_count,         -- null = no daily retention
+    r.properties.retentionPolicy.dailySchedule.retentionDuration.durationType AS daily_unit,   -- Days, Weeks, Months, Years
+    r.properties.retentionPolicy.weeklySchedule.retentionDuration.count AS weekly_count,       -- null = no weekly retention
+    r.properties.retentionPolicy.weeklySchedule.retentionDuration.durationType AS weekly_unit, -- Days, Weeks, Months, Years
+    r.properties.retentionPolicy.monthlySchedule.retentionDuration.count AS monthly_count,     -- null = no monthly retention
+    r.properties.retentionPolicy.monthlySchedule.retentionDuration.durationType AS monthly_unit, -- Days, Weeks, Months, Years
+    r.properties.retentionPolicy.yearlySchedule.retentionDuration.count AS yearly_count,       -- null = no yearly retention
+    r.properties.retentionPolicy.yearlySchedule.retentionDuration.durationType AS yearly_unit, -- Days, Weeks, Months, Years
+    r.properties.retentionPolicy.retentionPolicyType AS retention_policy_type, -- LongTermRetentionPolicy; null = not sent
+    r.properties.instantRpRetentionRangeInDays     AS instant_restore_days,  -- operational tier
+    r.properties.protectedItemsCount               AS protected_items_count  -- items that use it
+FROM (
+    SELECT unnest(from_json(body, '{"data": [{
+        "id": "VARCHAR", "name": "VARCHAR",
+        "properties": {
+            "backupManagementType": "VARCHAR", "policyType": "VARCHAR", "timeZone": "VARCHAR",
+            "schedulePolicy": {"schedulePolicyType": "VARCHAR", "scheduleRunFrequency": "VARCHAR",
+                               "hourlySchedule": {"interval": "INTEGER"}},
+            "retentionPolicy": {
+                "retentionPolicyType": "VARCHAR",
+                "dailySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}},
+                "weeklySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}},
+                "monthlySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}},
+                "yearlySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}}},
+            "instantRpRetentionRangeInDays": "INTEGER", "protectedItemsCount": "INTEGER"}
+    }]}').data) AS r
+    FROM page
+);
+SELECT s.*,
+    z.offset_minutes AS standard_offset_minutes, -- what the zone's standard time is ahead of UTC; null for a zone that is not known
+FROM staged s LEFT JOIN zone z ON z.name = coalesce(nullif(s.time_zone, ''), 'UTC')
+QUALIFY row_number() OVER (PARTITION BY s.resource_id ORDER BY s.resource_id) = 1

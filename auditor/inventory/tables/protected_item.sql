@@ -1,0 +1,50 @@
+-- Protected items of all Recovery Services vaults, tenant-wide, from two sources: Resource Graph (`data`) and each
+-- vault's own list (`value`). The vault is the original: where both speak, it wins.
+SELECT
+    -- The vault's own list leaves /backupFabrics/Azure out of the id.
+    regexp_replace(lower(r.id), '^(.+/vaults/[^/]+)/(backupfabrics/[^/]+/)?(protectioncontainers/.+)$',
+                   '\1/backupfabrics/azure/\3')    AS resource_id,           -- lower-cased ARM id
+    r.name                                         AS resource_name,         -- container;group;name
+    r.properties.friendlyName                      AS friendly_name,         -- name of the VM when it was protected
+    split_part(lower(r.id), '/', 3)                AS subscription_id,       -- of the vault
+    regexp_extract(lower(r.id), '^(.+/vaults/[^/]+)/', 1) AS vault_id,       -- lower-cased ARM id
+    lower('/' || ltrim(coalesce(nullif(r.properties.sourceResourceId, ''), nullif(r.properties.virtualMachineId, ''),
+                                nullif(r.properties.dataSourceInfo.resourceID, '')), '/')) AS vm_id, -- what it protects
+    lower(nullif(r.properties.policyId, ''))       AS policy_id,             -- null after stop with retain
+    r.properties.backupManagementType              AS backup_management_type, -- AzureIaasVM, AzureWorkload, ...
+    r.properties.workloadType                      AS workload_type,         -- VM, SQLDataBase, ...
+    r.properties.protectionState                   AS protection_state,      -- Protected, IRPending, ProtectionStopped, ...
+    r.properties.currentProtectionState            AS current_protection_state, -- Resource Graph's own wording
+    r.properties.lastBackupStatus                  AS last_backup_status,    -- Completed, Failed, "" = never
+    nullif(try_cast(r.properties.lastBackupTime AS TIMESTAMPTZ), TIMESTAMPTZ '2001-01-01 00:00:00+00')
+                                                   AS last_backup_at,        -- last attempt, not last success; null = never
+    try_cast(r.properties.lastRecoveryPoint AS TIMESTAMPTZ) AS last_point_at, -- newest point as the item states it
+    coalesce(r.properties.isScheduledForDeferredDelete, false)
+        OR coalesce(lower(r.properties.currentProtectionState) = 'softdeleted', false) AS soft_deleted, -- waits for its deletion
+    try_cast(r.properties.deferredDeleteTimeInUTC AS TIMESTAMPTZ) AS deferred_delete_at, -- when it was deleted softly
+    r.properties.healthStatus                      AS health_status,         -- Passed, ActionRequired, ...
+    r.source                                       AS source                 -- vault or resource_graph
+FROM (
+    SELECT unnest(list_concat(
+        list_transform(coalesce(p.value, []), lambda x: struct_insert(x, source := 'vault')),
+        list_transform(coalesce(p.data, []), lambda x: struct_insert(x, source := 'resource_graph')))) AS r
+    FROM (SELECT from_json(body, '{"data": [{
+            "id": "VARCHAR", "name": "VARCHAR",
+            "properties": {
+                "friendlyName": "VARCHAR", "sourceResourceId": "VARCHAR", "virtualMachineId": "VARCHAR",
+                "dataSourceInfo": {"resourceID": "VARCHAR"}, "policyId": "VARCHAR", "backupManagementType": "VARCHAR",
+                "workloadType": "VARCHAR", "protectionState": "VARCHAR", "currentProtectionState": "VARCHAR",
+                "lastBackupStatus": "VARCHAR", "lastBackupTime": "VARCHAR", "lastRecoveryPoint": "VARCHAR",
+                "isScheduledForDeferredDelete": "BOOLEAN", "deferredDeleteTimeInUTC": "VARCHAR", "healthStatus": "VARCHAR"}
+        }], "value": [{
+            "id": "VARCHAR", "name": "VARCHAR",
+            "properties": {
+                "friendlyName": "VARCHAR", "sourceResourceId": "VARCHAR", "virtualMachineId": "VARCHAR",
+                "dataSourceInfo": {"resourceID": "VARCHAR"}, "policyId": "VARCHAR", "backupManagementType": "VARCHAR",
+                "workloadType": "VARCHAR", "protectionState": "VARCHAR", "currentProtectionState": "VARCHAR",
+                "lastBackupStatus": "VARCHAR", "lastBackupTime": "VARCHAR", "lastRecoveryPoint": "VARCHAR",
+                "isScheduledForDeferredDelete": "BOOLEAN", "deferredDeleteTimeInUTC": "VARCHAR", "healthStatus": "VARCHAR"}
+        }]}') AS p FROM page)
+);
+SELECT * FROM staged
+QUALIFY row_number() OVER (PARTITION BY resource_id ORDER BY source DESC) = 1

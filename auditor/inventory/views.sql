@@ -1,0 +1,316 @@
+-- What rules read. The one place of time arithmetic, tags, JSON and lists: a rule sees ages in hours, days as integers,
+-- demands as columns. Input: what resources.sql has, and classified (class and tier of each resource).
+-- Only the tables with a `-- table:` line are open to rules; the others are steps on the way.
+
+CREATE TABLE vm AS
+-- table: vm: virtual machines in scope with what their tier demands; one row each
+WITH wanted AS (
+    SELECT r.resource_no, list_filter(r.tag_entries, lambda t: t.key = 'decommission-date')[1].value AS decommission FROM resource r
+    WHERE r.resource_type = 'vm'
+)
+SELECT
+    v.resource_no                        AS resource_no,          -- key within this bundle
+    v.resource_id                        AS resource_id,          -- lower-cased ARM id
+    v.resource_name                      AS resource_name,        -- name as created
+    v.resource_group                     AS resource_group,       -- name of the resource group
+    v.subscription_id                    AS subscription_id,      -- lower-cased GUID
+    v.location                           AS location,             -- Azure region
+    CASE
+        WHEN c.tier = 'none' THEN 'profile_tier_none'
+        WHEN s.exclude_managed AND g.managed_by IS NOT NULL THEN 'managed_rg'
+        WHEN list_contains(s.exclude_publishers, lower(v.image_publisher)) THEN 'image_publisher'
+        WHEN s.exclude_spot AND lower(v.priority) IN ('spot', 'spotplus', 'low') THEN 'spot'
+        WHEN lower(v.os_disk_placement) = 'local' AND v.data_disk_count = 0 THEN 'ephemeral_stateless'
+        WHEN v.scale_set_id IS NOT NULL AND NOT s.scale_set_flexible THEN 'scale_set_member'
+        WHEN hours_since(try_cast(w.decommission AS TIMESTAMPTZ)) BETWEEN 0 AND 30 * 24 THEN 'decommission'
+    END                                  AS excluded_code,        -- why the VM is not judged; null where it is
+    c.class                              AS class,                -- class of the standard; null where none matches
+    c.tier                               AS tier,                 -- tier it is judged by
+    c.conflict                           AS class_conflict,       -- two classes of equal precedence match
+    coalesce(r.owner, c.owner)           AS owner,                -- from the owner tags, else the class
+    hours_since(least(v.created_at, k.first_seen)) AS age_hours,  -- since created or first seen, whichever is earlier
+    v.power_state                        AS power_state,          -- PowerState/running, PowerState/deallocated, ...
+    v.data_disk_count                    AS data_disk_count,      -- attached data disks
+    t.backup_required                    AS backup_required,      -- false where the tier accepts no backup
+    t.rpo_hours                          AS rpo_hours,            -- newest point of any tier may be this old
+    t.vault_rpo_hours                    AS vault_rpo_hours,      -- newest point in the vault may be this old
+    s.rpo_tolerance_hours                AS rpo_tolerance_hours,  -- added to both
+    t.every_hours                        AS every_hours,          -- demanded backup interval
+    t.daily_keep_days                    AS daily_keep_days,      -- daily points kept; null = not demanded
+    t.weekly_keep_days                   AS weekly_keep_days,     -- weekly points kept; null = not demanded
+    t.monthly_keep_days                  AS monthly_keep_days,    -- monthly points kept; null = not demanded
+    t.yearly_keep_days                   AS yearly_keep_days,     -- yearly points kept; null = not demanded
+    t.weekly_compliance                  AS weekly_compliance,    -- weekly points are a legal duty
+    s.retention_tolerance_pct            AS retention_tolerance_pct, -- per cent by which a retention may be short
+    t.max_missing_pct                    AS max_missing_pct,      -- per cent of promised days that may lack a point
+    t.max_gap_days                       AS max_gap_days,         -- days in a row that may lack a point
+    t.snapshot_daily_keep_days           AS snapshot_daily_keep_days, -- operational snapshots kept; null = not demanded
+    s.new_vm_grace_hours                 AS new_vm_grace_hours,   -- a younger VM need not be protected yet
+    s.initial_backup_grace_hours         AS initial_backup_grace_hours, -- after configuring, the first backup may take this long
+    whole_everywhere(['subscription', 'vault', 'protected_item']) AS protected_item_complete, -- all items of the tenant were read
+    whole_everywhere(['snapshot', 'disk']) AS snapshot_complete   -- all snapshots and disks in scope were read
+FROM raw.vm v
+CROSS JOIN setting s
+JOIN resource r ON r.resource_no = v.resource_no
+JOIN wanted w ON w.resource_no = v.resource_no
+JOIN classified c ON c.resource_no = v.resource_no
+JOIN tier t ON t.tier = c.tier
+LEFT JOIN raw.resource_group g
+    ON g.resource_id = '/subscriptions/' || v.subscription_id || '/resourcegroups/' || lower(v.resource_group)
+LEFT JOIN known k ON k.kind = 'vm' AND k.key = v.resource_id;
+
+CREATE TABLE vm_disk AS
+-- table: vm_disk: managed disks attached to a VM; one row a disk
+SELECT
+    v.resource_no                        AS vm_no,                -- key of the VM
+    unnest(v.disk_ids)                   AS disk_id               -- lower-cased ARM id
+FROM raw.vm v;
+
+CREATE TABLE point AS
+SELECT p.item_no, p.day_no, p.week_no, p.month_no, p.vaulted, hours_since(p.point_at) AS age_hours
+FROM raw.recovery_point p
+WHERE p.usable AND NOT p.soft_deleted AND p.point_at IS NOT NULL AND p.point_at <= (SELECT as_of FROM setting);
+
+CREATE TABLE item AS
+WITH points AS (
+    SELECT item_no, count(*) AS point_count, count(*) FILTER (vaulted) AS vaulted_count, count(*) FILTER (vaulted IS NULL) AS tierless_count,
+           min(age_hours) AS newest, min(age_hours) FILTER (vaulted) AS newest_vaulted, max(age_hours) AS oldest, min(day_no) AS oldest_day
+    FROM point GROUP BY item_no
+),
+damaged AS (SELECT DISTINCT item_no FROM raw.recovery_point WHERE point_at IS NULL),
+unread AS (SELECT DISTINCT resource_id FROM gap WHERE table_name = 'recovery_point'),
+item AS (
+    SELECT i.*, v.resource_no AS vm_no,
+           coalesce(p.point_count, 0) AS point_count, coalesce(p.vaulted_count, 0) AS vaulted_count,
+           coalesce(p.tierless_count, 0) AS tierless_count, p.newest, p.newest_vaulted, p.oldest, p.oldest_day,
+           (SELECT points_read FROM setting) AND u.resource_id IS NULL AND d.item_no IS NULL AS points_complete,
+           k.first_seen,
+           lower(coalesce(nullif(i.protection_state, ''), i.current_protection_state, '')) AS word
+    FROM raw.protected_item i
+    JOIN raw.vm v ON v.resource_id = i.vm_id
+    LEFT JOIN points p ON p.item_no = i.resource_no
+    LEFT JOIN damaged d ON d.item_no = i.resource_no
+    LEFT JOIN unread u ON u.resource_id = i.resource_id
+    LEFT JOIN known k ON k.kind = 'protected_item' AND k.key = i.resource_id
+    WHERE lower(coalesce(i.backup_management_type, 'azureiaasvm')) = 'azureiaasvm'
+)
+SELECT *,
+    CASE
+        WHEN soft_deleted OR word = 'softdeleted' THEN 'soft_deleted'
+        WHEN word = 'protectionstopped' THEN 'stopped'
+        WHEN word = 'protectionpaused' THEN 'paused'
+        WHEN word = 'backupssuspended' THEN 'suspended'
+        WHEN word IN ('protectionerror', 'configuringprotectionfailed') THEN 'error'
+        WHEN word IN ('irpending', 'configuringprotection') AND point_count = 0 AND last_point_at IS NULL THEN 'initial_backup_pending'
+        WHEN word IN ('irpending', 'configuringprotection') THEN 'protected'
+        WHEN word IN ('protected', 'protectionconfigured') AND points_complete AND point_count = 0
+             AND last_point_at IS NULL AND last_backup_at IS NULL THEN 'initial_backup_pending'
+        WHEN word IN ('protected', 'protectionconfigured') THEN 'protected'
+        ELSE 'unknown'
+    END AS state
+FROM item;
+
+CREATE TABLE protection AS
+-- table: protection: the protection chain of each VM: item, vault, policy, points; one row a VM
+WITH ranked AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY vm_no
+        ORDER BY CASE state WHEN 'protected' THEN 1 WHEN 'error' THEN 2 WHEN 'initial_backup_pending' THEN 3 WHEN 'unknown' THEN 4
+                            WHEN 'soft_deleted' THEN 6 ELSE 5 END,
+                 coalesce(newest, hours_since(last_point_at)) NULLS LAST, resource_id) AS choice,
+        count(*) OVER (PARTITION BY vm_no) AS item_count,
+        bool_and(points_complete) OVER (PARTITION BY vm_no) AS all_points_complete,
+        min(oldest_day) OVER (PARTITION BY vm_no) AS vm_oldest_day,
+        max(oldest) OVER (PARTITION BY vm_no) AS vm_oldest,
+        string_agg(resource_id || ' (' || state || ')', ', ') OVER (
+            PARTITION BY vm_no ORDER BY resource_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS items
+    FROM item
+),
+chosen AS (SELECT * FROM ranked WHERE choice = 1)
+SELECT
+    v.resource_no                        AS vm_no,                -- key of the VM
+    CASE
+        WHEN i.state IS NULL THEN CASE WHEN v.protected_item_complete THEN 'unprotected' ELSE 'unknown' END
+        -- An unread vault may hold an active item: what stopped here may go on there.
+        WHEN i.state IN ('stopped', 'paused', 'suspended', 'soft_deleted') AND NOT v.protected_item_complete THEN 'unknown'
+        ELSE i.state
+    END                                  AS state,                -- protected, error, initial_backup_pending, stopped, paused, suspended, soft_deleted, unprotected, unknown
+    i.resource_no                        AS item_no,              -- key of the protected item that counts
+    i.resource_id                        AS item_id,              -- its lower-cased ARM id
+    coalesce(i.item_count, 0)            AS item_count,           -- items of this VM in all vaults, whatever their state
+    CASE WHEN i.item_count > 1 THEN i.items END AS all_items,     -- all of them with their states, where there are several
+    i.vault_id                           AS vault_id,             -- lower-cased ARM id
+    coalesce(w.resource_name, split_part(i.vault_id, '/', 9)) AS vault_name, -- name of the vault
+    i.protection_state                   AS protection_state,     -- as Azure words it
+    i.last_backup_status                 AS last_backup_status,   -- Completed, Failed, ...; of the last attempt
+    i.policy_id                          AS policy_id,            -- lower-cased ARM id; null after stop with retain
+    coalesce(p.resource_name, split_part(i.policy_id, '/', 11)) AS policy_name, -- name of the backup policy
+    p.resource_id IS NOT NULL AND p.retention_policy_type = 'LongTermRetentionPolicy' AS policy_known, -- its retention could be read
+    p.schedule                           AS schedule,             -- hourly, daily, weekly
+    p.time_zone                          AS time_zone,            -- Windows zone id; null = UTC
+    keep_days(p.daily_count, p.daily_unit)     AS policy_daily_days,   -- daily retention promised; null = none
+    keep_days(p.weekly_count, p.weekly_unit)   AS policy_weekly_days,  -- weekly retention promised; null = none
+    keep_days(p.monthly_count, p.monthly_unit) AS policy_monthly_days, -- monthly retention promised; null = none
+    keep_days(p.yearly_count, p.yearly_unit)   AS policy_yearly_days,  -- yearly retention promised; null = none
+    CASE WHEN i.points_complete THEN 'recovery_points' WHEN i.resource_id IS NOT NULL THEN 'item' END AS point_source, -- where the ages come from
+    CASE WHEN i.points_complete THEN i.newest
+         -- What the item itself says stands in only where reading its points was not asked for.
+         WHEN NOT (SELECT points_read FROM setting) THEN hours_since(i.last_point_at) END AS newest_point_age_hours, -- any usable tier
+    CASE WHEN i.points_complete THEN i.newest_vaulted END AS newest_vaulted_point_age_hours, -- in the vault or archive; null = none
+    CASE WHEN i.points_complete THEN i.vm_oldest END AS oldest_point_age_hours, -- over all items of the VM
+    CASE WHEN i.points_complete THEN i.point_count END AS point_count,     -- usable points, not deleted
+    CASE WHEN i.points_complete THEN i.tierless_count END AS points_without_tier, -- points whose tier Azure did not send
+    coalesce(i.points_complete, false)   AS recovery_point_complete, -- all points of the item were read
+    coalesce(i.all_points_complete, false) AS all_points_complete, -- all points of all items of the VM were read
+    hours_since(i.deferred_delete_at)    AS deleted_hours,        -- since it was deleted softly
+    coalesce(hours_since(i.first_seen), 0.0) AS known_hours,      -- since our own runs first saw the item; 0 on the first run
+    CASE WHEN p.resource_id IS NULL THEN NULL
+         ELSE floor((epoch((SELECT as_of FROM setting)) + p.standard_offset_minutes * 60) / 86400)::INTEGER END AS today_no, -- as_of as a day of the policy's zone; null for an unknown zone
+    i.vm_oldest_day                      AS oldest_day_no,        -- day of the oldest point over all items of the VM
+    floor((epoch(i.first_seen) + p.standard_offset_minutes * 60) / 86400)::INTEGER AS known_day_no -- day our own runs first saw the item
+FROM vm v
+LEFT JOIN chosen i ON i.vm_no = v.resource_no
+LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id
+LEFT JOIN raw.vault w ON w.resource_id = i.vault_id;
+
+CREATE TABLE recovery_point AS
+-- table: recovery_point: usable recovery points of all items of a VM; one row a point
+SELECT
+    i.vm_no                              AS vm_no,                -- key of the VM
+    p.item_no                            AS item_no,              -- key of the protected item
+    p.day_no                             AS day_no,               -- day of the policy's zone, since 1970-01-01
+    p.week_no                            AS week_no,              -- ISO week of the policy's zone
+    p.month_no                           AS month_no,             -- month of the policy's zone: year * 12 + month - 1
+    p.age_hours                          AS age_hours,            -- since its snapshot was taken
+    p.vaulted                            AS vaulted               -- in the vault or archive; null where Azure names no tier
+FROM point p JOIN item i ON i.resource_no = p.item_no;
+
+CREATE TABLE expected_day AS
+-- table: expected_day: days for which a daily or hourly policy promises a point and that can be judged; one row a VM and day
+SELECT
+    vm_no                                AS vm_no,                -- key of the VM
+    unnest(range(greatest(today_no - floor(policy_daily_days)::INTEGER + 1, least(oldest_day_no, coalesce(known_day_no, oldest_day_no))),
+                 today_no))::INTEGER     AS day_no                -- day of the policy's zone, since 1970-01-01
+FROM protection
+WHERE state IN ('protected', 'error') AND schedule IN ('daily', 'hourly') AND policy_daily_days IS NOT NULL
+  AND today_no IS NOT NULL AND oldest_day_no IS NOT NULL;
+
+CREATE TABLE disk AS
+-- table: disk: managed disks in scope; one row each
+SELECT
+    d.resource_no                        AS resource_no,          -- key within this bundle
+    d.resource_id                        AS resource_id,          -- lower-cased ARM id
+    d.resource_name                      AS resource_name,        -- name as created
+    d.resource_group                     AS resource_group,       -- name of the resource group
+    d.subscription_id                    AS subscription_id,      -- lower-cased GUID
+    d.vm_id                              AS vm_id,                -- VM it is attached to
+    d.unique_id                          AS unique_id,            -- differs when re-created under the old name
+    d.sku                                AS sku,                  -- Premium_LRS, ...
+    d.size_gib                           AS size_gib,             -- provisioned
+    c.class                              AS class,                -- class of the standard; null where none matches
+    c.tier                               AS tier,                 -- tier it is judged by
+    coalesce(r.owner, c.owner)           AS owner                 -- from the owner tags, else the class
+FROM raw.disk d
+JOIN resource r ON r.resource_no = d.resource_no
+JOIN classified c ON c.resource_no = d.resource_no;
+
+CREATE TABLE snapshot AS
+-- table: snapshot: managed-disk snapshots in scope, who made them and where they come from; one row each
+WITH marked AS (
+    SELECT r.resource_no, r.tag_entries, list_transform(r.tag_entries, lambda t: t.key) AS keys,
+           list_filter(r.tag_entries, lambda t: t.key = lower(e.hold_tag))[1].value AS hold_text,
+           list_filter(r.tag_entries, lambda t: list_contains(e.expiry_tags, t.key))[1] AS expiry
+    FROM resource r CROSS JOIN setting e WHERE r.resource_type = 'snapshot'
+),
+dated AS (
+    SELECT *, coalesce(try_cast(try_strptime(expiry.value, ['%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%Y%m%d']) AS TIMESTAMP) + INTERVAL 1 DAY,
+                       try_cast(try_cast(expiry.value AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP)) AT TIME ZONE 'UTC' AS expires_at
+    FROM marked
+),
+product AS (
+    SELECT m.resource_no, min(t.product) AS product, arg_min(t.mark, t.product) AS mark
+    FROM marked m JOIN raw.snapshot s USING (resource_no)
+    JOIN third_party t ON (t.name_prefix IS NOT NULL AND starts_with(lower(s.resource_name), t.name_prefix))
+                       OR (t.tag_prefix IS NOT NULL AND len(list_filter(m.keys, lambda k: starts_with(k, t.tag_prefix))) > 0)
+    GROUP BY m.resource_no
+),
+disk_backup AS (
+    SELECT s.resource_no, min(b.resource_id) AS instance_id
+    FROM raw.snapshot s JOIN raw.backup_instance b
+      ON b.source_id = s.source_id
+     AND b.snapshot_group_id = '/subscriptions/' || s.subscription_id || '/resourcegroups/' || lower(s.resource_group)
+    GROUP BY s.resource_no
+),
+guessed AS (
+    SELECT s.resource_no,
+        CASE
+            WHEN starts_with(lower(s.resource_group), 'azurebackuprg_') THEN {'who': 'azure_backup', 'why': 'resource group ' || s.resource_group}
+            WHEN b.instance_id IS NOT NULL THEN {'who': 'azure_disk_backup', 'why': 'backup instance ' || b.instance_id}
+            WHEN len(list_filter(m.keys, lambda k: starts_with(k, 'kubernetes.io') OR starts_with(k, 'k8s-azure') OR starts_with(k, 'velero.io')
+                                                   OR contains(k, 'csi.azure.com'))) > 0
+                 OR len(list_filter(m.tag_entries, lambda t: t.key = 'created-by' AND starts_with(lower(t.value), 'kubernetes'))) > 0
+                THEN {'who': 'kubernetes_csi', 'why': 'tags of a Kubernetes volume snapshot'}
+            WHEN list_contains(m.keys, 'rsvaultbackup') OR starts_with(lower(s.resource_name), 'asrseeddisk-') OR starts_with(lower(s.resource_name), 'ms-asr-')
+                 OR ends_with(lower(s.resource_name), '-asrreplica') OR len(list_filter(m.keys, lambda k: starts_with(k, 'asr'))) > 0
+                THEN {'who': 'asr', 'why': 'name or tag of Azure Site Recovery'}
+            WHEN p.product IS NOT NULL THEN {'who': 'third_party', 'why': p.product || ': ' || p.mark}
+            WHEN len(list_filter(m.keys, lambda k: starts_with(k, 'packer') OR k = 'imagebuilder' OR k = 'imagetemplatename')) > 0
+                 OR len(list_filter(m.tag_entries, lambda t: t.key IN ('createdby', 'created-by') AND lower(t.value) IN ('azurevmimagebuilder', 'packer'))) > 0
+                THEN {'who': 'image_build', 'why': 'tags of an image build'}
+            ELSE {'who': 'user', 'why': 'no mark of a product'}
+        END AS origin
+    FROM raw.snapshot s JOIN marked m USING (resource_no)
+    LEFT JOIN product p USING (resource_no) LEFT JOIN disk_backup b USING (resource_no)
+)
+SELECT
+    s.resource_no                        AS resource_no,          -- key within this bundle
+    s.resource_id                        AS resource_id,          -- lower-cased ARM id
+    s.resource_name                      AS resource_name,        -- name as created
+    s.resource_group                     AS resource_group,       -- name of the resource group
+    s.subscription_id                    AS subscription_id,      -- lower-cased GUID
+    s.sku                                AS sku,                  -- Standard_LRS, Standard_ZRS, Premium_LRS
+    s.incremental                        AS incremental,          -- false = full copy
+    s.size_gib                           AS size_gib,             -- provisioned size of the source: an upper bound of what is billed
+    s.create_option                      AS create_option,        -- Copy, CopyStart, Import, ...
+    hours_since(s.created_at)            AS age_hours,            -- null where Azure sent no time
+    g.origin.who                         AS provenance,           -- user, third_party, azure_backup, azure_disk_backup, kubernetes_csi, asr, image_build
+    g.origin.why                         AS provenance_evidence,  -- what the guess rests on
+    s.source_id                          AS source_id,            -- disk or snapshot it was copied from
+    CASE WHEN contains(s.source_id, '/microsoft.compute/disks/') THEN 'disk'
+         WHEN contains(s.source_id, '/microsoft.compute/snapshots/') THEN 'snapshot' ELSE 'other' END AS source_kind, -- disk, snapshot, other
+    d.resource_no IS NOT NULL OR n.resource_no IS NOT NULL AS source_found, -- the source is in the inventory
+    coalesce(d.unique_id <> s.source_unique_id, false) AS source_replaced, -- a disk of that name exists, but it is another one
+    coalesce(a.whole, false)             AS source_complete,      -- the source's subscription was read, so that absence is evidence
+    m.hold_text IS NOT NULL AND lower(m.hold_text) NOT IN ('', 'false', 'no', 'none', '0') AS held, -- legal hold
+    m.expiry.key                         AS expiry_tag,           -- the tag that names an end; null = none
+    m.expiry.value                       AS expiry_text,          -- its value
+    -hours_since(m.expires_at)           AS expires_in_hours,     -- negative = past; null = none or not a date
+    CASE WHEN coalesce(s.immutability_expired, false) THEN NULL ELSE -hours_since(s.immutable_until) END AS immutable_for_hours, -- cannot be deleted before
+    t.stale_after_hours                  AS stale_after_hours,    -- operational tier of the standard
+    t.snapshot_grace_hours               AS grace_hours,          -- added to it
+    t.band_medium_hours                  AS band_medium_hours,    -- older than this is medium
+    t.band_high_hours                    AS band_high_hours,      -- older than this is high
+    t.max_expiry_hours                   AS max_expiry_hours,     -- an expiry tag counts up to this far ahead
+    c.class                              AS class,                -- class of the standard; null where none matches
+    c.tier                               AS tier,                 -- tier it is judged by
+    coalesce(r.owner, c.owner)           AS owner                 -- from the owner tags, else the class
+FROM raw.snapshot s
+CROSS JOIN setting t
+JOIN resource r ON r.resource_no = s.resource_no
+JOIN classified c ON c.resource_no = s.resource_no
+JOIN dated m ON m.resource_no = s.resource_no
+JOIN guessed g ON g.resource_no = s.resource_no
+LEFT JOIN raw.disk d ON d.resource_id = s.source_id
+LEFT JOIN raw.snapshot n ON n.resource_id = s.source_id
+LEFT JOIN (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name IN ('disk', 'snapshot') GROUP BY 1) a
+    ON a.subscription_id = split_part(s.source_id, '/', 3);
+
+CREATE TABLE vm_snapshot AS
+-- table: vm_snapshot: snapshots of a VM's disks; one row a VM and snapshot
+SELECT
+    d.vm_no                              AS vm_no,                -- key of the VM
+    s.resource_no                        AS snapshot_no,          -- key of the snapshot
+    s.resource_name                      AS snapshot_name,        -- name of the snapshot
+    s.age_hours                          AS age_hours,            -- null where Azure sent no time
+    s.provenance                         AS provenance            -- see snapshot
+FROM vm_disk d JOIN snapshot s ON s.source_id = d.disk_id;

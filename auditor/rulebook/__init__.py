@@ -1,0 +1,289 @@
+"""Rules as data: reads `rules/<area>/<rule-id>.yaml`, with every mistake told as file:line."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from auditor import assets
+from auditor.document import Document, did_you_mean, load
+from auditor.errors import DocumentError, Fault, UsageError
+from auditor.model import Severity, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from auditor.standard.schema import RuleChoice
+
+AREAS = ("protection", "health", "retention", "snapshots", "vaults", "governance", "readiness", "cost")
+
+ResourceType = Literal["vm", "snapshot", "disk", "vault", "backup_policy", "protected_item", "subscription"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Param(_Part):
+    """A number or text that a standard may set for a rule."""
+
+    type: Literal["number", "text", "boolean"]
+    default: Any
+    doc: str = Field(min_length=1)
+
+
+class Expectation(_Part):
+    """What a test expects of one resource."""
+
+    status: Status
+    severity: Severity | None = None
+    reason: str | None = None
+
+
+class RuleTest(_Part):
+    """Rows given, verdicts expected: what a rule says of itself."""
+
+    name: str = Field(min_length=1)
+    given: dict[str, list[dict[str, Any]]]
+    params: dict[str, Any] = {}
+    expect: dict[str, Annotated[Expectation, BeforeValidator(lambda v: {"status": v} if isinstance(v, str) else v)]]
+
+
+class RuleFile(_Part):
+    """One rule file."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)+$")
+    title: str = Field(min_length=1)
+    severity: Severity
+    resource_type: ResourceType
+    extra: bool = False
+    rationale: str = Field(min_length=1)
+    remediation: dict[Literal["portal", "az"], str]
+    references: list[str] = []
+    controls: dict[str, list[Annotated[str, BeforeValidator(str)]]] = {}
+    params: dict[str, Param] = {}
+    explained_by: list[str] = []
+    """Rules whose fail on the same resource is the cause of this one's."""
+    reads: list[str]
+    sql: str
+    messages: dict[str, str | dict[str, str]]
+    cannot: dict[Literal["pass", "fail", "unknown"], str] = {}
+    """Statuses that the rule can never give, each with the reason why."""
+    tests: list[RuleTest]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that was read; `gate.check` says whether its SQL may run."""
+
+    file: RuleFile
+    area: str
+    path: str
+    """Where it stands, as shown in errors."""
+    text: str
+    """The file itself, as it goes into the bundle."""
+    document: Document
+
+    @property
+    def id(self) -> str:
+        """Give the permanent id."""
+        return self.file.id
+
+    def sentence(self, code: str, values: Mapping[str, Any], language: str = "en") -> str:
+        """Put a reason code into words.
+
+        Args:
+            code: the reason column of the rule's SQL.
+            values: its evidence columns.
+            language: falls back to English.
+        """
+        return sentence(code, {**_COMMON_CACHE(), **self.file.messages}, values, language)
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """All rules of a run, by id, with the parameters the standard sets."""
+
+    rules: tuple[Rule, ...]
+    params: Mapping[str, Mapping[str, Any]]
+    severities: Mapping[str, Severity]
+
+    @property
+    def digest(self) -> str:
+        """Give the SHA-256 over all rule files and set parameters: same digest, same judgement."""
+        whole = hashlib.sha256()
+        for rule in self.rules:
+            whole.update(f"{rule.id}\n{rule.text}\n{sorted(self.params[rule.id].items())}\n".encode())
+            whole.update(f"{self.severities[rule.id]}\n".encode())
+        return whole.hexdigest()
+
+    def get(self, rule_id: str) -> Rule:
+        """Give a rule.
+
+        Raises:
+            UsageError: no such rule.
+        """
+        for rule in self.rules:
+            if rule.id == rule_id:
+                return rule
+        raise UsageError(f"there is no rule {rule_id!r}", did_you_mean(rule_id, [rule.id for rule in self.rules]))
+
+
+def read(folders: Sequence[Path] = (), choice: RuleChoice | None = None, *, shipped: bool = True) -> Rulebook:
+    """Read the shipped rules and those in `folders`.
+
+    Args:
+        folders: the user's own (`--rules`), each searched through.
+        choice: the standard's word on which rules run, with which parameters.
+        shipped: False reads `folders` alone (a bundle's own copy of all rules).
+
+    Raises:
+        DocumentError: each fault with file and line.
+    """
+    rules: list[Rule] = []
+    faults: list[Fault] = []
+    for root in [*([assets.rules()] if shipped else []), *folders]:
+        if not root.is_dir():
+            raise UsageError(f"--rules {root}: no such folder", "name a folder that holds rule files")
+        for path in _files(root):
+            try:
+                rules.append(_rule(path, root))
+            except DocumentError as error:
+                faults += error.faults
+    seen: dict[str, Rule] = {}
+    for rule in rules:
+        if rule.id in seen:
+            said = f"rule {rule.id!r} stands in {seen[rule.id].path} already"
+            faults.append(rule.document.fault(("id",), said, "ids are permanent; choose another"))
+        seen[rule.id] = rule
+    params, severities = _chosen(seen, choice, faults)
+    if faults:
+        raise DocumentError(faults)
+    off = set(choice.disable) if choice else set()
+    extras = set(choice.extras) if choice else set()
+    active = sorted((r for r in seen.values() if r.id not in off and (not r.file.extra or r.id in extras)), key=_order)
+    if not active:
+        raise UsageError("no rule is left to run", "look at rules.disable in the standard")
+    return Rulebook(tuple(active), params, severities)
+
+
+def _order(rule: Rule) -> tuple[int, str]:
+    return (AREAS.index(rule.area) if rule.area in AREAS else len(AREAS), rule.id)
+
+
+def _files(root: Path) -> list[Path]:
+    reserved = {"standards", "frameworks"}
+    return [
+        path
+        for path in sorted(root.rglob("*.yaml"))
+        if path.parent != root or root != assets.rules()
+        if not reserved & set(path.relative_to(root).parts[:-1])
+    ]
+
+
+def _rule(path: Path, root: Path) -> Rule:
+    shown = str(path.relative_to(root.parent)) if root == assets.rules() else str(path)
+    document = load(path, shown)
+    if not isinstance(document.data, dict):
+        raise DocumentError([Fault(shown, 1, "is not a rule", "start with `id:`; see rules/README.md")])
+    try:
+        file = RuleFile.model_validate(document.data)
+    except ValidationError as error:
+        raise DocumentError(document.faults(error, RuleFile)) from error
+    faults: list[Fault] = []
+    if path.stem != file.id:
+        faults.append(document.fault(("id",), f"id {file.id!r} and file name {path.stem!r} differ", "make them equal"))
+    proven = {e.status.value for test in file.tests for e in test.expect.values()} | set(file.cannot)
+    faults += [
+        document.fault(("tests",), f"no test expects {status!r}", f"add one, or say why under `cannot: {{{status}: …}}`")
+        for status in ("pass", "fail", "unknown")
+        if status not in proven
+    ]
+    for name, param in file.params.items():
+        if not _fits(param.default, param.type):
+            faults.append(document.fault(("params", name, "default"), f"default is not a {param.type}"))
+    if faults:
+        raise DocumentError(faults)
+    return Rule(file, path.parent.name, shown, path.read_text(encoding="utf-8"), document)
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if kind == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, bool if kind == "boolean" else str)
+
+
+def _chosen(
+    rules: Mapping[str, Rule], choice: RuleChoice | None, faults: list[Fault]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Severity]]:
+    params = {rule.id: {name: param.default for name, param in rule.file.params.items()} for rule in rules.values()}
+    severities = {rule.id: rule.file.severity for rule in rules.values()}
+    if choice is None:
+        return params, severities
+    for name in [*choice.disable, *choice.extras, *choice.severity_override, *choice.params]:
+        if name not in rules:
+            faults.append(Fault("standard", 0, f"rules: there is no rule {name!r}", did_you_mean(name, rules)))
+    severities |= {name: Severity(word) for name, word in choice.severity_override.items()}
+    for rule_id, values in choice.params.items():
+        for name, value in values.items():
+            known = rules[rule_id].file.params if rule_id in rules else {}
+            if rule_id in rules and name not in known:
+                said = f"rules.params.{rule_id}: there is no parameter {name!r}"
+                faults.append(Fault("standard", 0, said, did_you_mean(name, known)))
+            elif name in known and not _fits(value, known[name].type):
+                faults.append(Fault("standard", 0, f"rules.params.{rule_id}.{name} is not a {known[name].type}"))
+            elif name in known:
+                params[rule_id][name] = value
+    return params, severities
+
+
+_FIELD = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
+
+
+def sentence(
+    code: str, messages: Mapping[str, str | Mapping[str, str]], values: Mapping[str, Any], language: str = "en"
+) -> str:
+    """Fill the message of a reason code; a value that is not known reads `unknown`."""
+    if code.startswith("judged_by:"):
+        code, values = "judged_by", {**values, "rule": code.partition(":")[2]}
+    found = messages.get(code, code.replace("_", " "))
+    text = found if isinstance(found, str) else found.get(language, found.get("en", code))
+
+    def fill(field: re.Match[str]) -> str:
+        value = values.get(field[1])
+        if value is None:
+            return "unknown"
+        return format(value, field[2]) if field[2] and isinstance(value, int | float) else str(value)
+
+    return _FIELD.sub(fill, text)
+
+
+def fields(message: str | Mapping[str, str]) -> set[str]:
+    """Give the evidence columns that a message names."""
+    texts: Iterable[str] = [message] if isinstance(message, str) else message.values()
+    return {found[0] for text in texts for found in _FIELD.findall(text)}
+
+
+def common_messages() -> Mapping[str, str]:
+    """Give the sentences of the reason codes that all rules share (exclusions, gaps)."""
+    return _COMMON_CACHE()
+
+
+class _Common:
+    """Reads rules/messages.yaml once."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, str] | None = None
+
+    def __call__(self) -> dict[str, str]:
+        if self._read is None:
+            self._read = dict(load(assets.rules() / "messages.yaml").data)
+        return self._read
+
+
+_COMMON_CACHE = _Common()

@@ -1,0 +1,201 @@
+"""What SQL a rule may contain: one SELECT over the documented tables, in the portable subset, and nothing else.
+
+The gate holds for shipped and users' rules alike. It allows by name; what is not listed is refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+
+from auditor.document import did_you_mean
+from auditor.errors import DocumentError, Fault
+from auditor.model import Status
+from auditor.rulebook import common_messages, fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from auditor.rulebook import Rule
+
+FUNCTIONS = frozenset(
+    """abs avg bool_and bool_or case cast ceil coalesce concat concat_ws contains count count_if ends_with floor
+    greatest if ilike lag lead least length like logical_and logical_or lower max median min nullif replace round
+    row_number split_part starts_with string_agg group_concat substring sum trim try_cast upper
+    and or not xor safe_concat dpipe""".split()
+)
+"""Functions with one meaning on every engine that the SQL is carried to."""
+
+_REFUSED: dict[type[exp.Expression], str] = {
+    exp.Star: "`*` hides which columns are evidence; name them",
+    exp.Lambda: "lists and lambdas belong into the views",
+    exp.Array: "lists belong into the views",
+    exp.Struct: "structs belong into the views",
+    exp.Bracket: "lists and maps belong into the views",
+    exp.JSONExtract: "JSON belongs into the views",
+    exp.JSONExtractScalar: "JSON belongs into the views",
+    exp.Interval: "time arithmetic belongs into the views; they give ages in hours",
+    exp.Unnest: "lists belong into the views",
+    exp.TableSample: "a sample is no evidence",
+}
+
+
+def check(rule: Rule, tables: Mapping[str, Sequence[str]]) -> list[Fault]:
+    """Give what is wrong with a rule's SQL; empty where it may run.
+
+    Args:
+        rule: a rule that was read.
+        tables: the tables open to rules, with their columns.
+    """
+    try:
+        statements = sqlglot.parse(rule.file.sql, read="duckdb")
+    except (ParseError, TokenError) as error:
+        details = getattr(error, "errors", None) or [{}]
+        said = details[0].get("description") or str(error).splitlines()[0]
+        return [_fault(rule, int(details[0].get("line") or 1), f"SQL: {said}")]
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        return [_fault(rule, 1, "sql must be one SELECT", "remove what is not part of it")]
+    tree = statements[0]
+    faults = [*_tables(rule, tree, tables), *_constructs(rule, tree), *_columns(rule, tree), *_params(rule, tree)]
+    return faults or _messages(rule, tree)
+
+
+def demand(rules: Sequence[Rule], tables: Mapping[str, Sequence[str]]) -> None:
+    """Check all rules.
+
+    Raises:
+        DocumentError: with the faults of all of them.
+    """
+    faults = [fault for rule in rules for fault in check(rule, tables)]
+    if faults:
+        raise DocumentError(faults)
+
+
+def evidence_columns(rule: Rule) -> list[str]:
+    """Give the columns beside resource_id, status, reason and severity."""
+    names = sqlglot.parse_one(rule.file.sql, read="duckdb").named_selects
+    return [name for name in names if name not in ("resource_id", "status", "reason", "severity")]
+
+
+def _fault(rule: Rule, line: int, message: str, hint: str = "") -> Fault:
+    """Point at a line of the SQL block, counted from 1 below its key."""
+    return Fault(rule.path, rule.document.line(("sql",)) + line, message, hint)
+
+
+def _line(node: exp.Expression) -> int:
+    for part in (node, *node.find_all(exp.Identifier)):
+        if "line" in part.meta:
+            return int(part.meta["line"])
+    return 1
+
+
+def _tables(rule: Rule, tree: exp.Expression, tables: Mapping[str, Sequence[str]]) -> list[Fault]:
+    faults: list[Fault] = []
+    ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
+    if any(with_.args.get("recursive") for with_ in tree.find_all(exp.With)):
+        faults.append(_fault(rule, 1, "recursive queries are refused", "rules must end"))
+    read = set()
+    for table in tree.find_all(exp.Table):
+        if not isinstance(table.this, exp.Identifier):
+            faults.append(_fault(rule, _line(table), f"table function {table.sql()!r} is refused", "read a table"))
+        elif table.db or table.catalog:
+            faults.append(_fault(rule, _line(table), f"table {table.sql()!r} has a prefix", "use the bare name"))
+        elif table.name not in ctes:
+            read.add(table.name)
+            if table.name not in tables:
+                faults.append(
+                    _fault(rule, _line(table), f"there is no table {table.name!r}", did_you_mean(table.name, tables))
+                )
+    if not faults and read != set(rule.file.reads):
+        where = rule.document.fault(("reads",), f"reads says {sorted(rule.file.reads)}, the SQL reads {sorted(read)}", "")
+        faults.append(Fault(where.path, where.line, where.message, "make them equal"))
+    return faults
+
+
+def _constructs(rule: Rule, tree: exp.Expression) -> list[Fault]:
+    faults = []
+    for node in tree.walk():
+        for refused, remedy in _REFUSED.items():
+            if isinstance(node, refused) and not (isinstance(node, exp.Star) and isinstance(node.parent, exp.Count)):
+                faults.append(_fault(rule, _line(node), f"{node.sql()[:40]!r} is refused", remedy))
+        if isinstance(node, exp.Func):
+            name = node.name.lower() if isinstance(node, exp.Anonymous) else node.key.lower()
+            names = {name, *(known.lower() for known in getattr(node, "_sql_names", ()))}
+            if not names & FUNCTIONS and not _plain(name):
+                faults.append(_fault(rule, _line(node), f"function {name!r} is refused", did_you_mean(name, FUNCTIONS)))
+        if isinstance(node, exp.Div) and not isinstance(node.expression.unnest(), exp.Nullif | exp.Literal):
+            remedy = "write x / nullif(y, 0): engines differ on division by zero"
+            faults.append(_fault(rule, _line(node), "division without nullif", remedy))
+    return faults
+
+
+def _plain(name: str) -> bool:
+    return name.replace("_", "") in {known.replace("_", "") for known in FUNCTIONS}
+
+
+def _columns(rule: Rule, tree: exp.Query) -> list[Fault]:
+    names = tree.named_selects
+    faults = [
+        _fault(rule, 1, f"column {name!r} is missing", "a rule gives resource_id, status, reason and its evidence")
+        for name in ("resource_id", "status", "reason")
+        if name not in names
+    ]
+    faults += [_fault(rule, 1, f"column {name!r} stands twice") for name in sorted({n for n in names if names.count(n) > 1})]
+    for select in tree.selects:
+        if select.alias_or_name == "status":
+            value = select.unalias()
+            cases = list(value.find_all(exp.Case))
+            if isinstance(value, exp.Case) and any(case.args.get("default") is None for case in cases):
+                faults.append(_fault(rule, _line(value), "the status CASE has no ELSE", "say what holds otherwise"))
+            results = [branch.args["true"] for case in cases for branch in case.args["ifs"]]
+            results += [case.args["default"] for case in cases if case.args.get("default") is not None]
+            for literal in results:
+                if isinstance(literal, exp.Literal) and literal.this not in set(Status):
+                    hint = did_you_mean(literal.this, [status.value for status in Status])
+                    faults.append(_fault(rule, _line(value), f"{literal.this!r} is no status", hint))
+                if isinstance(literal, exp.Literal) and literal.this == Status.WAIVED:
+                    faults.append(_fault(rule, _line(value), "a rule does not waive", "waivers do"))
+    return faults
+
+
+def _params(rule: Rule, tree: exp.Expression) -> list[Fault]:
+    used = {str(node.name or node.this) for node in tree.find_all(exp.Parameter)}
+    used |= {str(node.name) for node in tree.find_all(exp.Placeholder) if node.name}
+    declared = set(rule.file.params)
+    faults = [
+        _fault(rule, 1, f"${name} is not declared", "add it under params") for name in sorted(used - declared)
+    ]
+    faults += [
+        rule.document.fault(("params", name), f"parameter {name!r} is never used", "remove it")
+        for name in sorted(declared - used)
+    ]
+    return faults
+
+
+def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
+    known = set(tree.named_selects)
+    faults = [
+        rule.document.fault(("messages", code), f"message {code!r} names {{{name}}}, no such column", did_you_mean(name, known))
+        for code, message in rule.file.messages.items()
+        for name in sorted(fields(message) - known)
+    ]
+    said = set(rule.file.messages) | set(common_messages())
+    for select in tree.selects:
+        if select.alias_or_name != "reason":
+            continue
+        for code in _codes(select.unalias()):
+            if code not in said and not code.startswith("judged_by:"):
+                faults.append(_fault(rule, 1, f"reason {code!r} has no sentence", "add it under messages"))
+    return faults
+
+
+def _codes(value: exp.Expression) -> list[str]:
+    """Give the literals that a CASE can result in."""
+    found = []
+    for case in value.find_all(exp.Case):
+        results = [branch.args["true"] for branch in case.args["ifs"]] + [case.args.get("default")]
+        found += [result.this for result in results if isinstance(result, exp.Literal) and result.is_string]
+    return found

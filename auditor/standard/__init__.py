@@ -1,0 +1,187 @@
+"""The organisation's data-protection standard: what is demanded (tiers) of which resources (classes)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from auditor import assets
+from auditor.document import Document, did_you_mean, load
+from auditor.errors import DocumentError, Fault, UsageError
+from auditor.model import StandardRef
+from auditor.standard.durations import days
+from auditor.standard.schema import ClassRule, StandardFile, Tier, Waiver, WaiverFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ClassRule", "Standard", "Tier", "Waiver", "default_path", "read", "read_waivers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """A standard that was read and found sound."""
+
+    file: StandardFile
+    tiers: dict[str, Tier]
+    """Name -> tier with everything it inherits."""
+    digest: str
+    """SHA-256 of the file, hex."""
+    text: str
+    """The file itself, as it goes into the bundle."""
+
+    @property
+    def ref(self) -> StandardRef:
+        """Name the standard for findings and reports."""
+        about = self.file.standard
+        return StandardRef(
+            name=about.name,
+            version=about.version,
+            digest=self.digest,
+            owner=about.owner,
+            approved_by=about.approved_by,
+            effective_from=str(about.effective_from) if about.effective_from else None,
+            next_review=str(about.next_review) if about.next_review else None,
+            source=about.source,
+        )
+
+    @property
+    def classes(self) -> list[ClassRule]:
+        """Give the classes, highest precedence first."""
+        return sorted(self.file.classes, key=lambda rule: (-rule.precedence, rule.name))
+
+
+def default_path() -> Path:
+    """Give the shipped hybrid standard."""
+    return assets.rules() / "standards" / "hybrid.yaml"
+
+
+def read(path: Path, name: str | None = None) -> Standard:
+    """Read a standard.
+
+    Raises:
+        DocumentError: each fault with file and line.
+    """
+    document = load(path, name)
+    try:
+        file = StandardFile.model_validate(document.data)
+    except ValidationError as error:
+        raise DocumentError(document.faults(error, StandardFile)) from error
+    faults: list[Fault] = []
+    tiers = {tier: _resolve(document, file, tier, faults) for tier in file.tiers}
+    if not faults:
+        _check_classes(document, file, faults)
+    if faults:
+        raise DocumentError(faults)
+    text = path.read_text(encoding="utf-8")
+    return Standard(file, {n: t for n, t in tiers.items() if t}, hashlib.sha256(text.encode()).hexdigest(), text)
+
+
+def _resolve(document: Document, file: StandardFile, name: str, faults: list[Fault]) -> Tier | None:
+    """Merge a tier over what it extends; faults are told where they stand, in the tier that wrote them."""
+    try:
+        Tier.model_validate(file.tiers[name] or {})
+    except ValidationError as error:
+        faults += document.faults(error, Tier, ("tiers", name))
+        return None
+    chain, base = [name], file.tiers[name].get("extends")
+    while base is not None:
+        key = ("tiers", chain[-1], "extends")
+        if base not in file.tiers:
+            faults.append(document.fault(key, f"tier {base!r} does not exist", did_you_mean(base, file.tiers)))
+            return None
+        if base in chain:
+            faults.append(document.fault(key, f"tiers extend each other: {' -> '.join([*chain, base])}", "cut the loop"))
+            return None
+        chain.append(base)
+        base = (file.tiers[base] or {}).get("extends")
+    merged: dict[str, Any] = {}
+    for tier in reversed(chain):
+        merged = _merge(merged, {k: v for k, v in (file.tiers[tier] or {}).items() if k != "extends"})
+    # A justification and a severity shift speak of one tier only.
+    own = file.tiers[name] or {}
+    merged |= {"extends": own.get("extends"), "justification": own.get("justification")}
+    try:
+        return Tier.model_validate(merged)
+    except ValidationError as error:
+        faults += document.faults(error, Tier, ("tiers", name))
+        return None
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay `above` over `below`: mappings merge deeply, everything else (lists, null) replaces."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _check_classes(document: Document, file: StandardFile, faults: list[Fault]) -> None:
+    if file.default_tier not in file.tiers:
+        hint = did_you_mean(file.default_tier, file.tiers)
+        faults.append(document.fault(("default_tier",), f"tier {file.default_tier!r} does not exist", hint))
+    names: set[str] = set()
+    for number, rule in enumerate(file.classes):
+        key = ("classes", number)
+        if rule.name in names:
+            faults.append(document.fault((*key, "name"), f"class {rule.name!r} is defined twice", "rename one"))
+        names.add(rule.name)
+        if rule.tier not in file.tiers:
+            hint = did_you_mean(rule.tier, file.tiers)
+            faults.append(document.fault((*key, "tier"), f"tier {rule.tier!r} does not exist", hint))
+        elif rule.tier == "none" and not (rule.owner and rule.reason and rule.review_on):
+            said = f"class {rule.name!r} takes its resources out of the audit (tier none)"
+            faults.append(document.fault(key, said, "name owner, reason and review_on"))
+
+
+def read_waivers(path: Path | None, standard: Standard, name: str | None = None) -> list[Waiver]:
+    """Read a waiver register; none where `path` is None.
+
+    Raises:
+        DocumentError: each fault with file and line.
+    """
+    if path is None:
+        return []
+    document = load(path, name)
+    if document.data is None:
+        return []
+    try:
+        waivers = WaiverFile.model_validate(document.data).waivers
+    except ValidationError as error:
+        raise DocumentError(document.faults(error, WaiverFile)) from error
+    faults: list[Fault] = []
+    longest = days(standard.file.waivers.max)
+    ids: set[str] = set()
+    for number, waiver in enumerate(waivers):
+        key = ("waivers", number)
+        if waiver.id in ids:
+            faults.append(document.fault((*key, "id"), f"waiver {waiver.id!r} is given twice", "number it anew"))
+        ids.add(waiver.id)
+        if (waiver.expires_on - waiver.approved_on).days > longest:
+            said = f"waiver {waiver.id!r} lasts {(waiver.expires_on - waiver.approved_on).days} days"
+            faults.append(document.fault((*key, "expires_on"), said, f"the standard allows {longest:.0f}"))
+    if faults:
+        raise DocumentError(faults)
+    return waivers
+
+
+def unknown_rules(waivers: list[Waiver], path: Path | None, known: set[str]) -> None:
+    """Refuse waivers of rules that do not exist: a typo would waive nothing, silently."""
+    faults = [
+        Fault(str(path), 0, f"waiver {waiver.id!r}: no rule {waiver.rule!r}", did_you_mean(waiver.rule, known))
+        for waiver in waivers
+        if waiver.rule not in known
+    ]
+    if faults:
+        raise DocumentError(faults)
+
+
+def effective(standard: Standard, tier: str) -> Tier:
+    """Give a tier by name; the default tier's for None."""
+    if tier not in standard.tiers:
+        raise UsageError(f"the standard has no tier {tier!r}", did_you_mean(tier, standard.tiers))
+    return standard.tiers[tier]

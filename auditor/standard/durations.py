@@ -1,0 +1,27 @@
+"""Durations of the standard (`24h 7d 12w 84mo 7y`) as hours and days."""
+
+from __future__ import annotations
+
+import re
+
+DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0, "mo": 30.4375, "y": 365.25}
+"""Length of a unit in days. Months and years are the Gregorian means, so 84mo and 7y are the same length."""
+
+_FORM = re.compile(r"(\d+(?:\.\d+)?)(h|d|w|mo|y)")
+
+
+def days(text: str) -> float:
+    """Read a duration such as `12w`; give days.
+
+    Raises:
+        ValueError: not a number followed by h, d, w, mo or y.
+    """
+    found = _FORM.fullmatch(str(text).strip())
+    if not found:
+        raise ValueError(f"{text!r} is not a duration; write a number and one of h d w mo y, such as 30d or 84mo")
+    return float(found[1]) * DAYS[found[2]]
+
+
+def hours(text: str) -> float:
+    """Read a duration; give hours, exactly for whole hours."""
+    return round(days(text) * 24, 6)

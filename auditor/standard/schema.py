@@ -1,0 +1,341 @@
+"""What a data-protection standard and a waiver register may say: the files' models."""
+
+from __future__ import annotations
+
+from datetime import date  # noqa: TC003 - pydantic reads the annotation
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from auditor.standard.durations import days
+from auditor.standard.selector import Match, Texts
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+def _duration(text: str) -> str:
+    days(text)
+    return text
+
+
+Duration = Annotated[str, BeforeValidator(str), AfterValidator(_duration)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+SeverityName = Literal["critical", "high", "medium", "low", "info"]
+
+
+class Part(BaseModel):
+    """Base of all blocks: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Keep(Part):
+    """How long points of one kind are kept."""
+
+    keep: Duration | None = None
+    max: Duration | None = None
+    legal_basis: str | None = None
+    compliance: bool = False
+
+
+class Backup(Part):
+    """Backups in a vault."""
+
+    every: Duration | None = None
+    daily: Keep = Keep()
+    weekly: Keep = Keep()
+    monthly: Keep = Keep()
+    yearly: Keep = Keep()
+    archive_after: Duration | None = None
+    max_missing_pct: Percent = 3
+    max_gap: Duration = "1d"
+    require_all_disks: bool = True
+    app_consistent: bool = False
+
+
+class SnapshotTier(Part):
+    """The operational snapshot tier."""
+
+    daily_keep: Duration | None = None
+    accept: list[Literal["instant_restore", "disk_backup", "restore_point", "snapshot"]] = []
+    max_missing: int = Field(default=0, ge=0)
+
+
+class Redundancy(Part):
+    """Accepted storage redundancies."""
+
+    accept: list[Literal["LocallyRedundant", "ZoneRedundant", "GeoRedundant"]]
+
+
+class SoftDelete(Part):
+    """Soft delete of the vault."""
+
+    keep: Duration | None = None
+    always_on: bool = False
+
+
+class Immutability(Part):
+    """Immutability of the vault."""
+
+    state: Literal["Disabled", "Unlocked", "Locked"]
+    time_based_keep: Duration | None = None
+
+
+class MultiUser(Part):
+    """Multi-user authorization (Resource Guard)."""
+
+    required: bool = False
+    guard_other_subscription: bool = False
+
+
+class Cmk(Part):
+    """Customer-managed keys."""
+
+    required: bool = False
+    double: bool = False
+
+
+class Alerts(Part):
+    """Alerts and logs of the vault."""
+
+    job_failures: bool = False
+    routed: bool = False
+    diagnostics: bool = False
+    log_keep: Duration | None = None
+
+
+class VaultTier(Part):
+    """What the vault must be."""
+
+    redundancy: Redundancy | None = None
+    cross_region_restore: bool | None = None
+    soft_delete: SoftDelete | None = None
+    immutability: Immutability | None = None
+    mua: MultiUser | None = None
+    private_endpoint: bool | None = None
+    cmk: Cmk | None = None
+    alerts: Alerts | None = None
+
+
+class RestoreTest(Part):
+    """Proof of recovery."""
+
+    cadence: Duration | None = None
+    sample_pct: Percent | None = None
+    sample_min: int | None = None
+    types: list[str] = []
+    isolated_target: bool | None = None
+    cross_region_cadence: Duration | None = None
+
+
+class Runbooks(Part):
+    """Recovery procedures."""
+
+    max_age: Duration | None = None
+    scenarios: list[str] = []
+
+
+class Tier(Part):
+    """What is demanded of the resources of a class; null = not demanded."""
+
+    extends: str | None = None
+    justification: str | None = None
+    severity_shift: int = Field(default=0, ge=-2, le=2)
+    rpo: Duration | None = None
+    vault_rpo: Duration | None = None
+    rto: Duration | None = None
+    backup: Backup | None = None
+    snapshot: SnapshotTier | None = None
+    vault: VaultTier | None = None
+    restore_test: RestoreTest | None = None
+    runbooks: Runbooks | None = None
+    success_pct: Percent | None = None
+
+
+class ClassRule(Part):
+    """Which resources get which tier."""
+
+    name: str = Field(min_length=1)
+    precedence: int
+    match: Match
+    tier: str
+    owner: str | None = None
+    reason: str | None = None
+    review_on: date | None = None
+
+
+class About(Part):
+    """Who stands behind the standard."""
+
+    name: str = Field(min_length=1)
+    version: Annotated[str, BeforeValidator(str)]
+    effective_from: date | None = None
+    owner: str | None = None
+    approved_by: str | None = None
+    next_review: date | None = None
+    source: str | None = None
+
+
+class ThirdParty(Part):
+    """A product other than Azure Backup that is accepted as protection."""
+
+    product: str
+    evidence: str
+    tags: dict[str, Texts]
+
+
+class PopulationRules(Part):
+    """Which VMs are judged."""
+
+    scale_set_flexible: bool = True
+    exclude_spot: bool = True
+    inherit_resource_group_tags: bool = True
+    deallocated_exclude_after: Duration | None = None
+    managed_resource_groups: Literal["exclude", "include"] = "exclude"
+    exclude_publishers: list[str] = []
+    accept_disk_backup: bool = False
+    accept_third_party: list[ThirdParty] = []
+
+
+class Timing(Part):
+    """Graces and tolerances."""
+
+    new_vm_grace: Duration = "24h"
+    initial_backup_grace: Duration = "24h"
+    rpo_tolerance: Duration = "6h"
+    retention_tolerance_pct: Percent = 2
+    period: Duration = "90d"
+    min_history_coverage_pct: Percent = 95
+
+
+class PerDisk(Part):
+    """How many snapshots a disk may have."""
+
+    warn: int = 10
+    bad: int = 30
+    limit_guard: int = 400
+
+
+class SnapshotNetwork(Part):
+    """Export of snapshots."""
+
+    policy: Literal["DenyAll", "AllowPrivate", "AllowAll"] = "DenyAll"
+    public_access: Literal["Disabled", "Enabled"] = "Disabled"
+    sas_max: Duration = "4h"
+
+
+class Marks(Part):
+    """How a third-party product's snapshots are known."""
+
+    tag_prefix: str | None = None
+    name_prefix: str | None = None
+
+
+class SnapshotRules(Part):
+    """Demands on managed-disk snapshots."""
+
+    stale_after: Duration = "7d"
+    grace: Duration = "1d"
+    bands: Annotated[list[Duration], Field(min_length=3, max_length=3)] = ["7d", "30d", "90d"]
+    max_expiry: Duration = "30d"
+    required_tags: list[str] = []
+    expiry_tags: list[str] = []
+    hold_tag: str = "legal-hold"
+    per_disk: PerDisk = PerDisk()
+    require_incremental: bool = True
+    allow_premium: Duration | None = None
+    network: SnapshotNetwork = SnapshotNetwork()
+    third_party: dict[str, Marks] = {}
+
+
+class AzurePolicyRules(Part):
+    """Azure Policy definitions that must be, or may be, assigned."""
+
+    require_definitions: list[str] = []
+    accept_any_of: list[str] = []
+    max_state_age: Duration = "48h"
+
+
+class WaiverRules(Part):
+    """Demands on waivers."""
+
+    max: Duration = "365d"
+    approver_not_requester: bool = True
+    required: list[str] = []
+
+
+class EvidenceFiles(Part):
+    """Where restore tests and runbooks are recorded."""
+
+    restore_tests: str | None = None
+    runbooks: str | None = None
+    keep: Duration = "7y"
+
+
+class Cost(Part):
+    """Prices for the cost rules."""
+
+    currency: str = "EUR"
+    prices_as_of: date | None = None
+    snapshot_gib_month: dict[str, float | None] = {}
+    min_month: float = 0
+
+
+class RuleChoice(Part):
+    """Which rules run."""
+
+    disable: list[str] = []
+    extras: list[str] = []
+    severity_override: dict[str, SeverityName] = {}
+    params: dict[str, dict[str, Any]] = {}
+
+
+class StandardFile(Part):
+    """A data-protection standard: one YAML file."""
+
+    standard: About
+    population: PopulationRules = PopulationRules()
+    timing: Timing = Timing()
+    owner_tags: list[str] = []
+    sla_days: dict[SeverityName, int] = {}
+    tiers: dict[str, dict[str, Any]]
+    classes: list[ClassRule] = []
+    default_tier: str
+    snapshots: SnapshotRules = SnapshotRules()
+    azure_policy: AzurePolicyRules = AzurePolicyRules()
+    waivers: WaiverRules = WaiverRules()
+    evidence: EvidenceFiles = EvidenceFiles()
+    cost: Cost = Cost()
+    limits_as_of: date | None = None
+    rules: RuleChoice = RuleChoice()
+    frameworks: list[str] = []
+
+
+class Waiver(Part):
+    """A fail that somebody answers for, until a day."""
+
+    id: Annotated[str, BeforeValidator(str), Field(min_length=1)]
+    rule: str
+    match: Match
+    reason: str = Field(min_length=1)
+    compensating_control: str = Field(min_length=1)
+    requester: str = Field(min_length=1)
+    approver: str = Field(min_length=1)
+    approved_on: date
+    expires_on: date
+    ticket: Annotated[str, BeforeValidator(str), Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _is_honest(self) -> Self:
+        if self.approver.strip().casefold() == self.requester.strip().casefold():
+            raise ValueError("approver and requester are the same person; a waiver needs a second pair of eyes")
+        if self.expires_on < self.approved_on:
+            raise ValueError(f"expires_on {self.expires_on} lies before approved_on {self.approved_on}")
+        return self
+
+
+class WaiverFile(Part):
+    """A waiver register: one YAML file."""
+
+    waivers: list[Waiver]

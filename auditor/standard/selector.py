@@ -1,0 +1,104 @@
+"""Which resources a class or a waiver means: `match:` blocks as one SQL condition over resources."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+TAG_SEPARATOR = "\x1f"
+"""Between key and value in the folded tag pairs of a resource; cannot be typed into a tag by hand."""
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, list):
+        return [_as_text(item) for item in value]
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+Texts = Annotated[list[str], BeforeValidator(_as_text), BeforeValidator(_listed), Field(min_length=1)]
+"""One text or a list of them; numbers and booleans are taken as their text."""
+
+
+class Match(BaseModel):
+    """A selector. Every key given must hold; the values of one key are alternatives.
+
+    `tag` compares keys and values case-folded. `resource_group`, `resource_id`, `subscription` (id or name) and
+    `management_group` (id or display name) compare case-folded too and take `*` and `?`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    tag: dict[str, Texts] | None = None
+    resource_id: Texts | None = None
+    resource_group: Texts | None = None
+    subscription: Texts | None = None
+    management_group: Texts | None = None
+    any: list[Match] | None = None
+    all: list[Match] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("match is empty and would select everything; name what is meant")
+        return self
+
+    def sql(self, row: str) -> str:
+        """Give the condition over `row`, an alias of the `resource` relation (see inventory/views)."""
+        terms = [
+            f"list_has_any({row}.tag_pairs, {_list(f'{key}{TAG_SEPARATOR}{value}' for value in values)})"
+            for key, values in (self.tag or {}).items()
+        ]
+        terms += _globs(self.resource_id, lambda glob: f"{row}.resource_id GLOB {glob}")
+        terms += _globs(self.resource_group, lambda glob: f"lower({row}.resource_group) GLOB {glob}")
+        terms += _globs(
+            self.subscription,
+            lambda glob: f"({row}.subscription_id GLOB {glob} OR lower({row}.subscription_name) GLOB {glob})",
+        )
+        terms += _globs(
+            self.management_group,
+            lambda glob: f"len(list_filter({row}.management_groups, lambda g: g GLOB {glob})) > 0",
+        )
+        if self.any is not None:
+            terms.append("(" + " OR ".join(match.sql(row) for match in self.any) + ")")
+        terms += [match.sql(row) for match in self.all or []]
+        return "coalesce(" + " AND ".join(terms) + ", false)"
+
+    def words(self) -> str:
+        """Say in words what is selected, for reports."""
+        said = [f"tag {key} = {' or '.join(values)}" for key, values in (self.tag or {}).items()]
+        for name in ("resource_id", "resource_group", "subscription", "management_group"):
+            values = getattr(self, name)
+            if values:
+                said.append(f"{name.replace('_', ' ')} {' or '.join(values)}")
+        if self.any is not None:
+            said.append("any of (" + "; ".join(match.words() for match in self.any) + ")")
+        said += [match.words() for match in self.all or []]
+        return ", ".join(said)
+
+
+def quote(text: str) -> str:
+    """Make an SQL text literal: the only way user text enters SQL."""
+    return "'" + text.replace("'", "''").replace("\x00", "") + "'"
+
+
+def _list(texts: object) -> str:
+    return "[" + ", ".join(quote(str(text).strip().casefold()) for text in texts) + "]"  # type: ignore[attr-defined]
+
+
+def _globs(patterns: list[str] | None, condition: Callable[[str], str]) -> list[str]:
+    if patterns is None:
+        return []
+    # `[` is a character class in SQL's GLOB but a plain character in Azure names: escape it.
+    globs = [quote(pattern.strip().casefold().replace("[", "[[]")) for pattern in patterns]
+    return ["(" + " OR ".join(condition(glob) for glob in globs) + ")"]
