@@ -213,7 +213,7 @@
         step(T.chain_vault, string(M.vault[m]) || T.nothing, M.vault[m] >= 0),
         step(T.chain_policy, string(M.policy[m]) || T.nothing, M.policy[m] >= 0),
         step(T.chain_points, M.points[m] === null ? T.nothing : fill(T.points, many(M.points[m]), hours(M.newest[m]), hours(M.vaulted[m]), hours(M.oldest[m])), M.points[m])),
-      facts([[T.demanded, string(M.demanded[m])], [T.promised, string(M.promised[m])], ["", M.expected[m] === null ? null : fill(T.days, many(M.expected[m] - (M.missing[m] || 0)), many(M.expected[m]))]]),
+      facts([[T.demanded, string(M.demanded[m])], [T.promised, string(M.promised[m])], [T.days_label, M.expected[m] === null ? null : fill(T.days, many(M.expected[m] - (M.missing[m] || 0)), many(M.expected[m]))]]),
       calendar(m),
     ];
   }
@@ -269,7 +269,7 @@
     show([F.serial[i] + "  ", statusWord(F.status[i]), ", " + T.severity[F.severity[i]] + ": " + rule.title], [
       make("p", {}, make("strong", {}, R.name[r])),
       facts([[T.found, string(F.reason[i])], [T.reason_code, string(F.code[i])], [T.owner, string(R.owner[r]) || T.no_owner], [T.due, string(F.due[i])],
-        [T.history, string(F.since[i])], ["", [string(R["class"][r]), string(R.tier[r])].filter(Boolean).join(" / ")], [T.explained, F.group[i] < 0 ? null : D.rules[F.group[i]].id],
+        [T.history, string(F.since[i])], [T.class_tier, [string(R["class"][r]), string(R.tier[r])].filter(Boolean).join(" / ")], [T.explained, F.group[i] < 0 ? null : D.rules[F.group[i]].id],
         [T.waiver, string(F.waiver[i])], [T.response, string(F.response[i])], [T.baseline, string(F.baseline[i])], [T.resource_id, idOf(r)]]),
       rule.portal || rule.az ? [make("h4", {}, T.do), rule.portal && make("p", {}, rule.portal), rule.az && make("pre", {}, rule.az), rule.az && copier(T.copy, () => rule.az)] : null,
       evidence.length ? [make("h4", {}, T.values), facts(evidence)] : null,
@@ -286,7 +286,7 @@
   function openMachine(m, from) {
     current = -1;
     show([R.name[m]], [
-      facts([["", [string(R["class"][m]), string(R.tier[m])].filter(Boolean).join(" / ")], [T.owner, string(R.owner[m]) || T.no_owner], [T.resource_id, idOf(m)]]),
+      facts([[T.class_tier, [string(R["class"][m]), string(R.tier[m])].filter(Boolean).join(" / ")], [T.owner, string(R.owner[m]) || T.no_owner], [T.resource_id, idOf(m)]]),
       chain(m), verdicts(m, T.other)], from, true);
   }
   function close() {

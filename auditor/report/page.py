@@ -9,10 +9,12 @@ import jinja2
 from markupsafe import Markup
 
 from auditor import assets
-from auditor.report import wording
+from auditor.report import fonts, wording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from auditor.report.charts import Chart, Part
 
 
 def environment(drawable: frozenset[int] | None = None) -> jinja2.Environment:
@@ -35,7 +37,9 @@ def environment(drawable: frozenset[int] | None = None) -> jinja2.Environment:
         share=wording.share,
         tail=tail,
     )
-    made.globals.update(t=wording.texts(), read_value=wording.read_value, spread=spread)
+    made.globals.update(
+        t=wording.texts(), read_value=wording.read_value, spread=spread, wide=wide, spoken=spoken, said_width=said_width, placed=placed
+    )
     return made
 
 
@@ -47,6 +51,38 @@ def source(name: str) -> str:
 def tail(text: str, length: int) -> str:
     """Keep the end of a long text, which tells more than its beginning."""
     return text if len(text) <= length else "…" + text[-(length - 1) :]
+
+
+def wide(texts: Iterable[str], size: float) -> float:
+    """Give the width of the widest of `texts` at a type size."""
+    return max((fonts.width(text) for text in texts), default=0.0) * size
+
+
+def spoken(chart: Chart, part: Part) -> str:
+    """Write the label that stands beside a part of a bar."""
+    return wording.number(part.value) if part.key == "plain" or chart.key == "freshness" else f"{part.value:,} {part.label}"
+
+
+def said_width(chart: Chart, size: float) -> float:
+    """Give the room that the labels of the fullest bar need."""
+    rows = (
+        sum(wide([spoken(chart, part)], size) + (9 if part.key == "plain" else 20) for part in bar.parts if part.value)
+        for bar in chart.bars
+    )
+    return max(rows, default=0.0)
+
+
+def placed(chart: Chart, width: float, size: float) -> list[tuple[Part, float, int]]:
+    """Set the labels of a single bar side by side below it: part, x, line."""
+    found: list[tuple[Part, float, int]] = []
+    x, line = 0.0, 0
+    for part in (part for part in chart.bars[0].parts if part.value):
+        room = 11 + wide([spoken(chart, part)], size)
+        if x and x + room > width:
+            x, line = 0.0, line + 1
+        found.append((part, x, line))
+        x += room + 12
+    return found
 
 
 def spread(values: list[int], width: float) -> list[float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from auditor.model import Status
-from auditor.report import packing, page, wording
+from auditor.report import fonts, packing, page, wording
 
 if TYPE_CHECKING:
     from auditor.report.view import Report
@@ -22,6 +22,7 @@ MOST_WITHOUT_SCRIPT = 100
 """Rows of the table that stands in for the interactive one where scripts are off."""
 MOST_ROWS = 400
 
+_FACE = '@font-face{{font-family:"Report Sans";font-weight:400 600;src:url(data:font/woff2;base64,{data})}}\n'
 _COMMENT = re.compile(r"/\*.*?\*/\s*", re.DOTALL)
 
 
@@ -29,10 +30,10 @@ def render(report: Report) -> bytes:
     """Write the page; the policy in its head allows the one script and the one style sheet by their digests."""
     texts = wording.texts()
     script = page.source("report.js")
-    style = _COMMENT.sub("", page.source("report.css"))
+    style = _FACE.format(data=fonts.web()) + _COMMENT.sub("", page.source("report.css"))
     content = page.environment().get_template("report.html").render(
         report=report,
-        policy=f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; font-src data:; base-uri 'none'; form-action 'none'",
         script=Markup(script),  # noqa: S704 - our own file
         style=Markup(style),  # noqa: S704
         data=packing.pack(report, texts),

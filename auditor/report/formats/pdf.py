@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from auditor.model import Machine
     from auditor.report.causes import Affected, Cause
+    from auditor.report.promises import Promise
     from auditor.report.view import Report
 
 DEFAULT_NAME = "report.pdf"
@@ -163,12 +164,22 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
         sections=_sections(texts),
         blocks=blocks,
         shown=shown,
+        main_tier=_main_tier(report),
         machines=report.machines[:MOST_MACHINES],
         limits={"rows": MOST_ROWS},
         tally=_tally,
         steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
         attachments=tuple(enclosed),
     )
+
+
+def _main_tier(report: Report) -> list[Promise]:
+    """Give the table of the tier that most VMs have: the summary page has room for one."""
+    if not report.promises:
+        return []
+    most = max(it.machines for it in report.promises)
+    tier = next(it.tier for it in report.promises if it.machines == most)
+    return [it for it in report.promises if it.tier == tier and it.demanded is not None]
 
 
 def _expected(report: Report) -> str | None:
@@ -207,7 +218,7 @@ def _capped(causes: Iterable[Cause]) -> tuple[list[Block], int]:
 
 def _values(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in evidence.items():
-        if value is not None and not name.endswith("_id"):
+        if wording.plain(value) is not None and not name.endswith("_id"):
             yield name, wording.read_value(name, value)
 
 
