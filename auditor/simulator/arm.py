@@ -250,14 +250,18 @@ class ResourceManager:
         # The fabric prefix of the names may be left out or spelt in another case.
         wanted = i.lower()
         for (container, name), item in vault.items.items():
-            if name == wanted and container.removeprefix("iaasvmcontainer;") == c.lower().removeprefix("iaasvmcontainer;"):
+            if name == wanted and container.removeprefix("iaasvmcontainer;") == c.lower().removeprefix(
+                "iaasvmcontainer;"
+            ):
                 return item
         message = "The specified protected item could not be found in the vault."
         raise RefusedError(error(404, "BMSUserErrorObjectNotFound", message))
 
     # --- pages ---------------------------------------------------------------------------------------------------
 
-    def _listed(self, call: Call, documents: Iterable[Json], *, always_link: bool = False, key: str = "nextLink") -> Answer:
+    def _listed(
+        self, call: Call, documents: Iterable[Json], *, always_link: bool = False, key: str = "nextLink"
+    ) -> Answer:
         """Answer with the page of a list that the call's token asks for."""
         start = 0
         token = call.parameter("$skipToken")
@@ -350,7 +354,9 @@ class ResourceManager:
                 "friendlyname": "friendlyName", "containername": "containerName"}  # fmt: skip
         unknown = terms.keys() - keys.keys()
         if unknown:
-            raise RefusedError(error(400, "BMSUserErrorInvalidInput", f"The filter key {min(unknown)} is not supported."))
+            raise RefusedError(
+                error(400, "BMSUserErrorInvalidInput", f"The filter key {min(unknown)} is not supported.")
+            )
 
         def wanted(item: backup.Item) -> bool:
             return all(str(item.properties.get(keys[key], "")).lower() == value.lower() for key, value in terms.items())
@@ -404,7 +410,11 @@ class ResourceManager:
             raise RefusedError(error(404, "InvalidResourceType", f"There are no policy states '{which}'."))
         terms = _terms(call.parameter("$filter") or "")
         for key, value in terms.items():
-            states = [s for s in states if next((str(v) for k, v in s.items() if k.lower() == key), "").lower() == value.lower()]
+            states = [
+                s
+                for s in states
+                if next((str(v) for k, v in s.items() if k.lower() == key), "").lower() == value.lower()
+            ]
         top = call.parameter("$top")
         answer = json.loads(self._listed(call, states[: int(top)] if top else states, key="@odata.nextLink").body)
         context = f"https://management.azure.com{path}/providers/Microsoft.PolicyInsights/policyStates/$metadata#latest"
@@ -482,7 +492,10 @@ class ResourceManager:
             if not wanted & names:
                 scope = frozenset()
         if not scope and (subscriptions or not set(groups and map(str.lower, groups) or ()) & names):
-            denied = ("AccessDenied", "Access is denied to the requested resource. The user might not have enough permission.")
+            denied = (
+                "AccessDenied",
+                "Access is denied to the requested resource. The user might not have enough permission.",
+            )
             raise RefusedError(graph_error(403, "Forbidden", [denied]))
         return scope, frozenset(name.lower() for name in holders)
 

@@ -121,7 +121,11 @@ def vault_documents(name: str, place: Place, spec: Mapping[str, Any], as_of: dat
         "name": name,
         "etag": f"W/\"datetime'{as_of - timedelta(days=40):%Y-%m-%dT%H%%3A%M%%3A%S}.1234567Z'\"",
         "tags": spec.get("tags") or {},
-        "identity": {"tenantId": guid("tenant"), "principalId": guid(f"identity {identifier}"), "type": "SystemAssigned"},
+        "identity": {
+            "tenantId": guid("tenant"),
+            "principalId": guid(f"identity {identifier}"),
+            "type": "SystemAssigned",
+        },
         "properties": properties,
         "id": identifier,
         "type": VAULT,
@@ -322,7 +326,7 @@ def protected_item(machine: Machine, protection: Protection, as_of: datetime) ->
         "containerName": container,
         "sourceResourceId": source,
         # After "stop protection, retain data" Azure sends an empty text, not null.
-        "policyId": "" if stopped else mixed(policy["id"], "policy"),
+        "policyId": "" if stopped else mixed(policy["id"], f"policy of {machine.id}"),
         "policyName": "" if stopped else policy["name"],
         "policyType": "V2" if policy["properties"].get("policyType") == "V2" else "V1",
         "vaultId": group_cased(vault.id, "lower" if seed(vault.id) % 2 else "plain"),
@@ -472,11 +476,10 @@ def point_document(item: Item, point: Point) -> Json:
             "numberOfDisksIncludedInBackup": len(disks),
             "numberOfDisksAttachedToVm": facts["disks"],
         },
-        "recoveryPointProperties": {
-            "expiryTime": ticks(point.expires) if point.expires else None,
-            "isSoftDeleted": point.soft_deleted,
-        },
+        "recoveryPointProperties": {"isSoftDeleted": point.soft_deleted},
     }
+    if point.expires:
+        properties["recoveryPointProperties"]["expiryTime"] = ticks(point.expires)
     if point.rule:
         properties["recoveryPointProperties"]["ruleName"] = point.rule
     if facts["zone"]:

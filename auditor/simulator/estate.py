@@ -96,7 +96,9 @@ class _Reader:
             raise self.wrong(where, f"a {kind} is a mapping, not {type(value).__name__}")
         for key in value:
             if key not in _KEYS[kind]:
-                raise self.wrong(f"{where}.{key}", f"a {kind} has no such key", f"Known: {', '.join(sorted(_KEYS[kind]))}")
+                raise self.wrong(
+                    f"{where}.{key}", f"a {kind} has no such key", f"Known: {', '.join(sorted(_KEYS[kind]))}"
+                )
         return value
 
     def when(self, where: str, value: object) -> datetime:
@@ -121,7 +123,7 @@ class _Reader:
             raise self.wrong(where, f"{value!r} is not a time of day such as '22:30'") from error
 
     def tags(self, where: str, value: object) -> Json | None:
-        """Read tags; `{+10d}` inside a value becomes that date."""
+        """Read tags; `{+10d}` inside a value becomes that date; null takes a template's tag away."""
         if value is None:
             return None
         if not isinstance(value, dict):
@@ -130,7 +132,7 @@ class _Reader:
         def dated(found: re.Match[str]) -> str:
             return f"{self.when(where, found[1]):%Y-%m-%d}"
 
-        return {str(key): _RELATIVE_DATE.sub(dated, "" if text is None else str(text)) for key, text in value.items()}
+        return {str(key): _RELATIVE_DATE.sub(dated, str(text)) for key, text in value.items() if text is not None}
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Json:
@@ -367,7 +369,9 @@ class Estate:
         self._management_groups()
         self._subscriptions()
         for key, value in self._section("resource_groups").items():
-            self._group(f"resource_groups.{key}", key, self._read.fields("resource group", f"resource_groups.{key}", value))
+            self._group(
+                f"resource_groups.{key}", key, self._read.fields("resource group", f"resource_groups.{key}", value)
+            )
         for key, value in self._section("vaults").items():
             self._vault(f"vaults.{key}", key, value)
         for key, value in self._section("policies").items():
@@ -511,7 +515,9 @@ class Estate:
         fields = _merged(self._defaults.get("policy") or {}, self._read.fields("policy", where, value))
         zone = str(fields.get("zone", "UTC"))
         if zone not in ZONE_MINUTES:
-            raise self._read.wrong(f"{where}.zone", f"time zone {zone!r} is not known", f"Known: {', '.join(ZONE_MINUTES)}")
+            raise self._read.wrong(
+                f"{where}.zone", f"time zone {zone!r} is not known", f"Known: {', '.join(ZONE_MINUTES)}"
+            )
         keep: dict[str, tuple[int, str]] = {}
         for rule, text in (fields.get("keep") or {}).items():
             found = _RULE_COUNT.fullmatch(str(text))
@@ -550,11 +556,11 @@ class Estate:
             where = f"{section}[{number}]"
             fields = self._read.fields(kind, where, entry)
             base = self._defaults.get(kind) or {}
-            if "like" in fields:
-                if fields["like"] not in self._templates:
-                    raise self._read.wrong(f"{where}.like", f"no template {fields['like']!r}")
-                template = self._read.fields(kind, f"templates.{fields['like']}", self._templates[fields["like"]])
-                base = _merged(base, template)
+            likes = fields.get("like") or []
+            for like in [likes] if isinstance(likes, str) else likes:
+                if like not in self._templates:
+                    raise self._read.wrong(f"{where}.like", f"no template {like!r}")
+                base = _merged(base, self._read.fields(kind, f"templates.{like}", self._templates[like]))
             merged = _merged(base, fields)
             if "name" not in merged and "names" not in merged:
                 raise self._read.wrong(f"{where}.name", "it needs a name")
@@ -648,6 +654,8 @@ class Estate:
         history = self._history(f"{where}.points", fields.get("points"), since, pending=state == "IRPending")
         if deleted is not None and history.newest is None:
             history = replace(history, newest=self._read.when(f"{where}.deleted", deleted))
+        if state == "ProtectionStopped" and history.newest is not None:
+            history = replace(history, frozen=True)
         last = fields.get("last_backup")
         item = backup.protected_item(machine, backup.Protection(
             vault=vault, policy=policy, state=state, history=history,
@@ -677,7 +685,7 @@ class Estate:
         if pending and value is None:
             return History(since=since, empty=True)
         fields = read.fields("points", where, value)
-        limits = {rule: int(fields[rule]) for rule in ("daily", "weekly", "monthly") if rule in fields}
+        limits: dict[str, int] = {rule: int(fields[rule]) for rule in ("daily", "weekly", "monthly") if rule in fields}
         unvaulted = fields.get("unvaulted")
         archive = fields.get("archive_after")
         return History(
@@ -741,7 +749,7 @@ class Estate:
             lun = int(rest) + 1 if rest else 0
             if lun >= len(disks) or disks[lun] is None:
                 raise self._read.wrong(where, f"VM {kind} has no disk {rest or 'os'}")
-            disk = disks[lun]  # type: ignore[assignment]
+            disk = disks[lun]
         identifier = home.id_of(compute.DISK, disk.name)
         return identifier, disk.unique_id or guid(f"disk {identifier.lower()}"), disk.size, disk.os_type
 

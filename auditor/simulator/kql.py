@@ -43,6 +43,7 @@ _OPERATORS = frozenset({
 _JOIN_KINDS = frozenset({"innerunique", "inner", "leftouter", "fullouter"})
 _LITERALS = re.compile(r"""@?"(?:[^"\\\n]|\\.)*"|@?'(?:[^'\\\n]|\\.)*'|//[^\n]*""")
 _PIPED = re.compile(r"\|\s*([A-Za-z][A-Za-z-]*)")
+_COLUMN_KIND = re.compile(r"(?<![\w.'])kind\b(?!\s*=(?![=~]))")
 _KIND = re.compile(r"\bjoin\s+(?:[a-z.]+\s*=\s*\w+\s+)*?kind\s*=\s*(\w+)", re.IGNORECASE)
 
 
@@ -73,6 +74,15 @@ def _walk(node: object) -> Iterator[ir.Node]:
             yield from _walk(getattr(node, field.name))
 
 
+def _readable(query: str) -> str:
+    """Quote the column `kind`: the grammar used here takes it for a keyword, Azure's does not."""
+    pieces, end = [], 0
+    for literal in _LITERALS.finditer(query):
+        pieces += [_COLUMN_KIND.sub("['kind']", query[end : literal.start()]), literal[0]]
+        end = literal.end()
+    return "".join([*pieces, _COLUMN_KIND.sub("['kind']", query[end:])])
+
+
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """A query that Resource Graph would run."""
@@ -92,9 +102,11 @@ def admit(query: str) -> Admitted:
             message = f"ParserFailure: unexpected operator '{found[1]}' at line {line}, character {found.start(1)}"
             raise QueryRefusedError(_INVALID, ("ParserFailure", message))
     if re.match(r"\s*(let|declare|set|\.)", bare):
-        raise QueryRefusedError(_INVALID, ("ParserFailure", f"ParserFailure: unexpected token at '{bare.strip()[:12]}'"))
+        raise QueryRefusedError(
+            _INVALID, ("ParserFailure", f"ParserFailure: unexpected token at '{bare.strip()[:12]}'")
+        )
     try:
-        tree = lower(query)
+        tree = lower(_readable(query))
     except duckdb_kql.KqlError as error:
         raise QueryRefusedError(_INVALID, ("ParserFailure", f"ParserFailure: {error}")) from error
     nodes = list(_walk(tree))
@@ -189,7 +201,9 @@ class Graph:
             with path.open("w", encoding="utf-8") as file:
                 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
                 file.writelines(encode(row) + "\n" for row in rows)
-            kinds = ", ".join(f"'{column}': '{'JSON' if column in DYNAMIC_COLUMNS else 'VARCHAR'}'" for column in COLUMNS)
+            kinds = ", ".join(
+                f"'{column}': '{'JSON' if column in DYNAMIC_COLUMNS else 'VARCHAR'}'" for column in COLUMNS
+            )
             names = ", ".join(f'"{column}"' for column in COLUMNS)
             if path.stat().st_size:
                 self._connection.execute(
@@ -197,10 +211,6 @@ class Graph:
                     f"columns={{{kinds}}}, maximum_object_size=134217728)",
                     [str(path)],
                 )
-        # A JSON null is no value at all in KQL.
-        nulls = ", ".join(f'"{column}" = CASE WHEN CAST("{column}" AS VARCHAR) = \'null\' THEN NULL ELSE "{column}" END'
-                          for column in DYNAMIC_COLUMNS)  # fmt: skip
-        self._connection.execute(f"UPDATE estate.{table} SET {nulls}")  # noqa: S608 - our own names
         self._loaded.add(table)
 
     def _result(self, ask: Ask) -> Result:
@@ -210,17 +220,19 @@ class Graph:
             self._results.move_to_end(key)
             return found
         admitted = admit(ask.query)
-        used = sorted({node.name.lower() for node in _walk(lower(ask.query)) if isinstance(node, ir.TableRef)})
+        used = sorted({node.name.lower() for node in _walk(lower(_readable(ask.query))) if isinstance(node, ir.TableRef)})
         for table in used:
             self._load(table)
         try:
             schema = {name: list(COLUMNS) for table in used for name in _spellings(ask.query, table)}
-            translated = duckdb_kql.to_sql(ask.query, schema=schema, query_now=self._as_of)
+            translated = duckdb_kql.to_sql(_readable(ask.query), schema=schema, query_now=self._as_of)
             parameters = dict(translated.parameters)
         except duckdb_kql.KqlError as error:
             raise QueryRefusedError(_INVALID, ("InvalidQuery", str(error))) from error
         connection = self._connection
-        connection.execute("CREATE OR REPLACE TEMP TABLE scope (id VARCHAR); CREATE OR REPLACE TEMP TABLE holder (id VARCHAR)")
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE scope (id VARCHAR); CREATE OR REPLACE TEMP TABLE holder (id VARCHAR)"
+        )
         connection.executemany("INSERT INTO scope VALUES (?)", [[entry] for entry in ask.scope] or [[None]])
         connection.executemany("INSERT INTO holder VALUES (?)", [[entry] for entry in ask.containers] or [[None]])
         views = ", ".join(

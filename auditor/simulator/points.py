@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from auditor.simulator.clock import seed
@@ -34,10 +35,6 @@ class Timetable:
     keep: dict[str, timedelta]
     """daily, weekly, monthly, yearly -> span; absent where the policy keeps none."""
     weekly_day: int = 6
-
-    def runs_on(self, day: date) -> bool:
-        """Tell whether the schedule takes a backup on this local day."""
-        return day.weekday() in self.weekdays
 
     def rule(self, day: date) -> str | None:
         """Name the longest-keeping retention rule that a local day's point falls under."""
@@ -74,6 +71,8 @@ class History:
     """Archived points are rehydrated at the moment."""
     on_demand: tuple[datetime, ...] = ()
     all_soft_deleted: bool = False
+    frozen: bool = False
+    """Protection was stopped after the newest point: what was kept then is kept for ever."""
     empty: bool = False
 
 
@@ -90,26 +89,46 @@ class Point:
     soft_deleted: bool
 
 
-def _days(timetable: Timetable, history: History, today: date) -> list[date]:
-    """List the local days that may still have a point, newest first, without walking through seven years day by day."""
+def _days(timetable: Timetable, history: History, today: date) -> tuple[date, ...]:
+    """List the local days that may still have a point, newest first."""
+    return _calendar(
+        timetable.frequency,
+        timetable.weekdays,
+        timetable.weekly_day,
+        tuple((rule, span.days) for rule, span in timetable.keep.items()),
+        tuple(history.limits.items()),
+        today,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _calendar(
+    frequency: str,
+    weekdays: frozenset[int],
+    weekly_day: int,
+    keep_days: tuple[tuple[str, int], ...],
+    limit_counts: tuple[tuple[str, int], ...],
+    today: date,
+) -> tuple[date, ...]:
+    # Cached, and without walking through seven years day by day: thousands of items share a policy.
+    keep, limits = dict(keep_days), dict(limit_counts)
     found: set[date] = set()
-    keep, limits = timetable.keep, history.limits
-    daily = limits.get("daily", keep["daily"].days + 2 if "daily" in keep else 0)
-    found.update(today - timedelta(days=n) for n in range(daily + 1 if "daily" not in limits else daily))
-    sunday = today - timedelta(days=(today.weekday() - timetable.weekly_day) % 7)
-    weekly = limits.get("weekly", keep["weekly"].days // 7 + 1 if "weekly" in keep else 0)
+    daily = limits.get("daily", keep["daily"] + 3 if "daily" in keep else 1)
+    found.update(today - timedelta(days=n) for n in range(daily))
+    sunday = today - timedelta(days=(today.weekday() - weekly_day) % 7)
+    weekly = limits.get("weekly", keep["weekly"] // 7 + 1 if "weekly" in keep else 0)
+    if frequency == "Weekly":
+        weekly = limits.get("weekly", max(keep.get("daily", 0), keep.get("weekly", 0)) // 7 + 1)
+        found.update(today - timedelta(days=n) for n in range(weekly * 7))
     found.update(sunday - timedelta(weeks=n) for n in range(weekly))
-    if timetable.frequency == "Weekly":
-        weeks = max((span.days // 7 + 1 for rule, span in keep.items() if rule in ("daily", "weekly")), default=0)
-        found.update(today - timedelta(days=n) for n in range(min(limits.get("weekly", weeks), weeks) * 7))
-    months = limits.get("monthly", int(keep["monthly"].days / 30.4) + 1 if "monthly" in keep else 0)
-    years = keep["yearly"].days // 365 + 1 if "yearly" in keep else 0
+    months = limits.get("monthly", int(keep["monthly"] / 30.4) + 1 if "monthly" in keep else 0)
+    years = keep["yearly"] // 365 + 1 if "yearly" in keep else 0
     for back in range(max(months, years * 12)):
         count = today.year * 12 + today.month - 1 - back
         first = date(count // 12, count % 12 + 1, 1)
         if back < months or first.month == 1:
-            found.add(first + timedelta(days=(timetable.weekly_day - first.weekday()) % 7))
-    return sorted((day for day in found if day <= today and timetable.runs_on(day)), reverse=True)
+            found.add(first + timedelta(days=(weekly_day - first.weekday()) % 7))
+    return tuple(sorted((day for day in found if day <= today and day.weekday() in weekdays), reverse=True))
 
 
 def _tiers(age: timedelta, timetable: Timetable, history: History, rule: str | None, *, vaulted: bool) -> list[str]:
@@ -126,14 +145,14 @@ def _tiers(age: timedelta, timetable: Timetable, history: History, rule: str | N
 
 
 def _scheduled(timetable: Timetable, history: History, as_of: datetime, key: str) -> Iterator[Point]:
-    zone_now = as_of + timetable.offset
-    today = zone_now.date()
+    today = (as_of + timetable.offset).date()
+    horizon = history.newest if history.frozen and history.newest is not None else as_of
     if history.newest is not None:
         taken = history.newest
         day = (taken + timetable.offset).date()
         yield _point(taken, as_of, timetable, history, timetable.rule(day) or "daily", back=(today - day).days)
     bound = as_of if history.newest is None else history.newest - timedelta(seconds=1)
-    for day in _days(timetable, history, today):
+    for day in _days(timetable, history, (horizon + timetable.offset).date()):
         back = (today - day).days
         if back in history.missing_days:
             continue
@@ -146,8 +165,9 @@ def _scheduled(timetable: Timetable, history: History, as_of: datetime, key: str
             vaulted = clock == last
             if taken > bound or taken < history.since:
                 continue
-            point = _point(taken, as_of, timetable, history, rule if vaulted else "instant", back=back)
-            if point.expires is None or point.expires > as_of - _CLEAN_UP:
+            point_rule = (rule or "") if vaulted else "instant"
+            point = _point(taken, as_of, timetable, history, point_rule or None, back=back)
+            if taken + (timetable.keep.get(point_rule) or timedelta(days=timetable.instant_days)) > horizon - _CLEAN_UP:
                 yield point
 
 
@@ -158,7 +178,8 @@ def _point(
     keep = timetable.keep.get(rule or "", timedelta(days=timetable.instant_days))
     gone = history.all_soft_deleted or back in history.soft_deleted_days
     pairs = tuple(zip(tiers[::2], tiers[1::2], strict=True))
-    return Point(taken, pairs, None if rule is None else rule.capitalize(), taken + keep, gone)
+    expires = None if history.frozen else taken + keep
+    return Point(taken, pairs, None if rule is None else rule.capitalize(), expires, gone)
 
 
 def expand(timetable: Timetable, history: History, as_of: datetime, key: str) -> Iterator[Point]:

@@ -161,7 +161,9 @@ class Simulator:
     def _unsigned(self, request: web.Request) -> Answer | None:
         given = request.headers.get("Authorization", "")
         if not given:
-            return _unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+            return _unauthorized(
+                "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."
+            )
         if given != f"Bearer {self._token}":
             return _unauthorized("InvalidAuthenticationToken", "The access token is invalid.")
         return None
