@@ -1,0 +1,95 @@
+"""The sample estate expects of itself what the rules say, at whatever hour it is loaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditor.simulator import Estate
+from tests.simulator.conftest import CONTOSO
+from tests.simulator.oracle import SNAPSHOT_RULES, VM_RULES, verdicts
+from tests.simulator.wire import AS_OF
+
+if TYPE_CHECKING:
+    from auditor.simulator import Simulator
+
+HOURS = [
+    AS_OF,
+    datetime(2026, 11, 22, 22, 3, tzinfo=UTC),
+    datetime(2026, 11, 23, 1, 45, tzinfo=UTC),
+    datetime(2027, 1, 3, 2, 5, tzinfo=UTC),  # a weekly backup runs just now
+    datetime(2027, 3, 28, 12, 0, tzinfo=UTC),  # summer time begins, which Azure Backup ignores
+    datetime(2028, 2, 29, 18, 29, tzinfo=UTC),
+    *(AS_OF + timedelta(days=n, hours=3 * n + 1, minutes=7 * n) for n in range(1, 9)),
+]
+
+
+@pytest.mark.parametrize("as_of", HOURS, ids=str)
+def test_every_expectation_is_what_the_rules_give(as_of: datetime) -> None:
+    estate = Estate.load(CONTOSO, as_of)
+    judged = verdicts(estate)
+    expected = {
+        key: (verdict["status"], verdict.get("severity"))
+        for key, verdict in estate.expectations.items()
+        if key[0] in VM_RULES + SNAPSHOT_RULES
+    }
+    wrong = {}
+    for key, (status, severity) in judged.items():
+        wanted, grade = expected.get(key, ("pass", None))
+        if status != wanted or (grade is not None and grade != severity):
+            wrong[key[0], key[1].rpartition("/")[2]] = ((status, severity), (wanted, grade))
+    assert wrong == {}
+    assert expected.keys() <= judged.keys()
+
+
+def test_the_company_looks_like_one(contoso: Estate) -> None:
+    failing = {
+        identifier
+        for (_, identifier), verdict in contoso.expectations.items()
+        if verdict["status"] == "fail" and "/virtualmachines/" in identifier
+    }
+    total = len(contoso.machines)
+    assert total >= 60
+    assert 0.75 <= 1 - len(failing) / total <= 0.85
+    assert len(contoso.subscriptions) == 7
+    assert len(contoso.vaults) == 6
+    assert len(contoso.disk_documents) >= 80
+    assert len(contoso.snapshot_documents) >= 25
+
+
+def test_every_rule_fails_somewhere_and_every_status_occurs(contoso: Estate) -> None:
+    found = Counter((rule, verdict["status"]) for (rule, _), verdict in contoso.expectations.items())
+    may_fail = set(VM_RULES + SNAPSHOT_RULES) - {"vm-initial-backup-pending"}  # a first run only sees it begin
+    assert {rule for rule, status in found if status == "fail"} == may_fail
+    assert {status for _, status in found} == {"fail", "not_applicable", "not_yet_due"}
+
+
+def test_two_subscriptions_share_a_display_name(contoso: Estate) -> None:
+    names = Counter(subscription.name for subscription in contoso.subscriptions.values())
+    assert names["Pay-As-You-Go"] == 2
+
+
+def test_ids_of_one_machine_are_spelt_in_several_ways(contoso: Estate) -> None:
+    sources = [
+        item.properties["sourceResourceId"] for vault in contoso.vaults.values() for item in vault.items.values()
+    ]
+    machines = {machine.id for machine in contoso.machines}
+    lower = {identifier.lower() for identifier in machines}
+    known = [source for source in sources if source.lower() in lower]
+    assert 5 < sum(source not in machines for source in known) < len(known)
+    assert any(source.startswith("/Subscriptions/") for source in sources)
+    vmtest = next(source for source in sources if source.lower().endswith("/vmtest01"))
+    assert vmtest.endswith("/RG-WEB-PROD-WEU/providers/Microsoft.Compute/virtualMachines/VMTEST01")
+
+
+def test_a_vault_may_be_in_another_subscription_than_the_machine(company: Simulator) -> None:
+    across = [
+        item
+        for vault in company.estate.vaults.values()
+        for item in vault.items.values()
+        if vault.place.subscription not in item.properties["sourceResourceId"].lower()
+    ]
+    assert len(across) > 20
