@@ -1,0 +1,93 @@
+"""Where Azure is: endpoints, token audiences and sign-in authorities of its clouds, and of a loopback server."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from auditor.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """One Azure, or something on this machine that speaks like it."""
+
+    name: str
+    arm_endpoint: str
+    """Without a slash at the end."""
+    scope: str
+    """OAuth scope of the token."""
+    authority: str
+    """Host that signs tokens; "" where none is needed."""
+
+    @property
+    def loopback(self) -> bool:
+        """True for plain http on this machine: no sign-in, the token is the text of AUDITOR_TOKEN."""
+        return urlsplit(self.arm_endpoint).scheme == "http"
+
+
+_KNOWN = {
+    "public": Cloud(
+        "public",
+        "https://management.azure.com",
+        "https://management.azure.com/.default",
+        "login.microsoftonline.com",
+    ),
+    # The audience of US Government differs from its endpoint.
+    "usgov": Cloud(
+        "usgov",
+        "https://management.usgovcloudapi.net",
+        "https://management.core.usgovcloudapi.net/.default",
+        "login.microsoftonline.us",
+    ),
+    "china": Cloud(
+        "china",
+        "https://management.chinacloudapi.cn",
+        "https://management.chinacloudapi.cn/.default",
+        "login.chinacloudapi.cn",
+    ),
+}
+
+
+def cloud(
+    name: str | None = None, arm_endpoint: str | None = None, authority: str | None = None, audience: str | None = None
+) -> Cloud:
+    """Choose a cloud.
+
+    Args:
+        name: public, usgov, china or custom; public by default, custom where an endpoint is given.
+        arm_endpoint: of a custom cloud; http only on loopback.
+        authority: sign-in host of a custom cloud.
+        audience: token audience; the endpoint by default.
+
+    Raises:
+        UsageError: the words contradict each other, or http leads off this machine.
+    """
+    if arm_endpoint is None:
+        if name == "custom":
+            raise UsageError("--cloud custom needs --arm-endpoint", "give the address of its Resource Manager")
+        chosen = _KNOWN.get(name or "public")
+        if chosen is None:
+            raise UsageError(f"--cloud {name}: no such cloud", "one of public, usgov, china, custom")
+        return chosen
+    if name not in (None, "custom"):
+        raise UsageError(f"--arm-endpoint contradicts --cloud {name}", "leave one of them out")
+    parts = urlsplit(arm_endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"--arm-endpoint {arm_endpoint}: not a URL", "write https://host")
+    endpoint = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    if parts.scheme == "http":
+        if not _on_this_machine(parts.hostname):
+            remedy = "use https; plain http is for a server on this machine"
+            raise UsageError(f"--arm-endpoint {arm_endpoint}: a token is never sent over plain http", remedy)
+        return Cloud("custom", endpoint, "", "")
+    scope = f"{(audience or endpoint).rstrip('/')}/.default"
+    return Cloud("custom", endpoint, scope, authority.removeprefix("https://").rstrip("/") if authority else _KNOWN["public"].authority)
+
+
+def _on_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

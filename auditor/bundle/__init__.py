@@ -1,0 +1,324 @@
+"""A bundle: the folder that one run leaves. Written under a temporary name, sealed by its manifest, then renamed.
+
+A folder without a manifest does not exist. After sealing only `reports/` and `evaluations/` may change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zstandard
+
+from auditor.bundle.scrub import scrub
+from auditor.errors import BundleError, UsageError
+from auditor.inventory.store import Page
+from auditor.model import Coverage, CoverageState, Gap, Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import BinaryIO, TextIO
+
+SCHEMA_VERSION = "1.0"
+_PREFIX = "run="
+_OUTSIDE = ("reports", "evaluations")
+"""Folders that the manifest does not seal: made from the bundle, after it."""
+
+
+def run_id(as_of: datetime) -> str:
+    """Name a run after its moment: `2026-11-22T060000Z`."""
+    return as_of.astimezone(UTC).strftime("%Y-%m-%dT%H%M%SZ")
+
+
+def write_atomically(path: Path, body: bytes) -> None:
+    """Write a file so that it is either whole or not there.
+
+    Raises:
+        UsageError: the place can't be written.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch.open("wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise UsageError(f"{path}: cannot be written: {error.strerror}", "choose a place you may write to") from error
+
+
+def digest_of(*texts: str) -> str:
+    """Give the SHA-256 over several texts, hex."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def to_json(value: Any) -> bytes:
+    """Write JSON as all files of a bundle hold it: indented, UTF-8, a newline at the end."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """coverage.json: what was and was not read."""
+
+    coverage: tuple[Coverage, ...]
+    gaps: tuple[Gap, ...]
+    subscriptions: tuple[Subscription, ...]
+    """vm_count is 0 here; counted when results are read."""
+
+
+class Draft:
+    """A bundle while it is written."""
+
+    def __init__(self, folder: Path, target: Path, as_of: datetime) -> None:
+        """Use `create`."""
+        self.folder, self.target, self.as_of = folder, target, as_of
+        self.id = run_id(as_of)
+        self._raw: dict[str, BinaryIO] = {}
+        self._log: TextIO | None = None
+        self._zstd = zstandard.ZstdCompressor(level=3)
+
+    def page(self, table: str, entry: Mapping[str, Any], body: bytes) -> None:
+        """Keep a response body, and what was asked for it in raw/responses.jsonl.
+
+        Args:
+            table: table it belongs to.
+            entry: page, url, sent, scope, status, api_version, request ids, received_at, count, total_records, subject.
+            body: as received; secrets are taken out here, the digest is of what was received.
+        """
+        clean = scrub(body)
+        file = self._raw.get(table)
+        if file is None:
+            path = self.folder / "raw" / f"{table}.zst"
+            path.parent.mkdir(exist_ok=True)
+            file = self._raw[table] = path.open("wb")
+        offset = file.tell()
+        file.write(self._zstd.compress(clean))
+        line = {
+            "table": table,
+            "offset": offset,
+            **entry,
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "scrubbed": clean is not body and clean != body,
+        }
+        if self._log is None:
+            (self.folder / "raw").mkdir(exist_ok=True)
+            self._log = (self.folder / "raw" / "responses.jsonl").open("w", encoding="utf-8")
+        self._log.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def close_raw(self) -> None:
+        """Finish the raw files so that they can be read back."""
+        for file in (*self._raw.values(), *((self._log,) if self._log else ())):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        self._raw, self._log = {}, None
+
+    def write(self, name: str, body: bytes) -> None:
+        """Write a file of the bundle."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+    def write_coverage(self, covered: Covered) -> None:
+        """Write coverage.json."""
+        self.write("coverage.json", to_json(asdict(covered)))
+
+    def pages(self, table: str) -> Iterator[Page]:
+        """Read back the bodies of a table."""
+        return _pages(self.folder, table)
+
+    def seal(self, run: Mapping[str, Any], previous: Mapping[str, str] | None) -> Bundle:
+        """Digest every file, write the manifest last, and give the folder its final name.
+
+        Args:
+            run: what the manifest says of the run itself.
+            previous: {"run", "manifest_digest"} of the run before in the same store; None for the first.
+        """
+        self.close_raw()
+        files = []
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file():
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                    os.fsync(file.fileno())
+                name = path.relative_to(self.folder).as_posix()
+                files.append({"path": name, "size": path.stat().st_size, "sha256": digest})
+        manifest = {"schema_version": SCHEMA_VERSION, "run": dict(run), "previous": previous, "files": files}
+        write_atomically(self.folder / "manifest.json", to_json(manifest))
+        if self.target.exists():
+            raise UsageError(f"{self.target} appeared while this run was made", "remove or rename one of the two")
+        self.folder.rename(self.target)
+        _sync_folder(self.target.parent)
+        return Bundle(self.target)
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        for file in (*self._raw.values(), *((self._log,) if self._log else ())):
+            file.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def create(store: Path, as_of: datetime) -> Draft:
+    """Begin a bundle in `store`.
+
+    Raises:
+        UsageError: the store can't be written, or a run of that moment is there already.
+    """
+    target = store / f"{_PREFIX}{run_id(as_of)}"
+    if target.exists():
+        raise UsageError(f"{target} exists already", "a run is never overwritten; name another --as-of or --store")
+    folder = store / f".collecting-{run_id(as_of)}-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"--store {store}: cannot be written: {error.strerror}", "name a folder you may write to") from error
+    return Draft(folder, target, as_of)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Bundle:
+    """A sealed bundle."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a folder.
+
+        Raises:
+            BundleError: it has no manifest, or one that can't be read.
+        """
+        self.folder = folder
+        path = folder / "manifest.json"
+        try:
+            body = path.read_bytes()
+            self.manifest: dict[str, Any] = json.loads(body)
+            self.manifest_digest = hashlib.sha256(body).hexdigest()
+            self.run: dict[str, Any] = self.manifest["run"]
+        except FileNotFoundError as error:
+            raise BundleError(f"{folder}: no bundle here (no manifest.json)", "name a folder run=…") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{path}: cannot be read: {error}", "restore it from a copy") from error
+
+    @property
+    def as_of(self) -> datetime:
+        """Give the moment all ages are counted from."""
+        return datetime.fromisoformat(self.run["as_of"].replace("Z", "+00:00"))
+
+    @property
+    def inventory(self) -> Path:
+        """Give the folder of the typed tables."""
+        return self.folder / "inventory"
+
+    @property
+    def history(self) -> Path:
+        """Give the file with what this run had to know of earlier ones."""
+        return self.folder / "history.parquet"
+
+    def pages(self, table: str) -> Iterator[Page]:
+        """Read the response bodies of a table, in the order received."""
+        return _pages(self.folder, table)
+
+    def covered(self) -> Covered:
+        """Read coverage.json."""
+        found = self._json("coverage.json")
+        return Covered(
+            tuple(Coverage(**{**row, "state": CoverageState(row["state"])}) for row in found["coverage"]),
+            tuple(Gap(**{**row, "state": CoverageState(row["state"])}) for row in found["gaps"]),
+            tuple(
+                Subscription(**{**row, "management_groups": tuple(row["management_groups"])})
+                for row in found["subscriptions"]
+            ),
+        )
+
+    def responses(self) -> Iterator[dict[str, Any]]:
+        """Read raw/responses.jsonl."""
+        path = self.folder / "raw" / "responses.jsonl"
+        if path.exists():
+            with path.open(encoding="utf-8") as file:
+                for line in file:
+                    yield json.loads(line)
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads((self.folder / name).read_bytes())
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{self.folder / name}: cannot be read: {error}", "restore it from a copy") from error
+
+    def damage(self) -> list[str]:
+        """Compare every file with the manifest; give what differs, missing and extra files included."""
+        found = []
+        listed = {entry["path"]: entry for entry in self.manifest["files"]}
+        for name, entry in sorted(listed.items()):
+            path = self.folder / name
+            if not path.is_file():
+                found.append(f"{name} is missing")
+                continue
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if digest != entry["sha256"]:
+                found.append(f"{name} was changed after the run was sealed")
+        for path in sorted(self.folder.rglob("*")):
+            name = path.relative_to(self.folder).as_posix()
+            if path.is_file() and name not in listed and name != "manifest.json" and name.split("/")[0] not in _OUTSIDE:
+                found.append(f"{name} was added after the run was sealed")
+        return found
+
+
+def _pages(folder: Path, table: str) -> Iterator[Page]:
+    path = folder / "raw" / f"{table}.zst"
+    if not path.exists():
+        return
+    subjects = []
+    with (folder / "raw" / "responses.jsonl").open(encoding="utf-8") as log:
+        for line in log:
+            entry = json.loads(line)
+            if entry["table"] == table:
+                subjects.append((entry["offset"], entry.get("subject")))
+    ends = [offset for offset, _ in subjects[1:]] + [path.stat().st_size]
+    unpack = zstandard.ZstdDecompressor()
+    with path.open("rb") as file:
+        for (offset, subject), end in zip(subjects, ends, strict=True):
+            file.seek(offset)
+            with unpack.stream_reader(io.BytesIO(file.read(end - offset))) as frame:
+                yield Page(subject, frame.read())
+
+
+def runs(store: Path) -> list[Path]:
+    """Give the sealed bundles of a store, oldest first."""
+    if not store.is_dir():
+        return []
+    form = re.compile(rf"{_PREFIX}\d{{4}}-\d\d-\d\dT\d{{6}}Z")
+    return sorted(p for p in store.iterdir() if form.fullmatch(p.name) and (p / "manifest.json").is_file())
+
+
+def find(reference: str, store: Path) -> Bundle:
+    """Open a bundle by folder, run name or `latest`.
+
+    Raises:
+        BundleError: there is no such bundle.
+    """
+    if reference == "latest":
+        known = runs(store)
+        if not known:
+            raise BundleError(f"the store {store} holds no run", "run `auditor audit`, or name a bundle or --store")
+        return Bundle(known[-1])
+    for candidate in (Path(reference), store / reference, store / f"{_PREFIX}{reference}"):
+        if candidate.is_dir():
+            return Bundle(candidate)
+    raise BundleError(f"{reference}: no such bundle", f"name a folder, a run in {store}, or `latest`")

@@ -1,0 +1,1 @@
+"""Rules over tables: verdicts, waivers, and the rules' own tests."""

@@ -1,0 +1,134 @@
+"""One rule after the other over the facts: each verdict with its reason and evidence, written as Parquet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from auditor.engine import waivers as waiving
+from auditor.errors import DocumentError
+from auditor.model import Status
+from auditor.rulebook.gate import evidence_columns
+from auditor.standard.selector import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import date
+    from pathlib import Path
+
+    from auditor.inventory.facts import Facts
+    from auditor.rulebook import Rule, Rulebook
+    from auditor.standard import Waiver
+
+GAP_REASON = "resource_table_incomplete"
+
+_BEHIND = {"vm": ("vm", "resource_group"), "snapshot": ("snapshot",), "disk": ("disk",), "vault": ("vault",)}
+"""Tables that decide who is judged at all: a gap in one makes every verdict on that kind unknown there."""
+
+
+def evaluate(
+    book: Rulebook,
+    facts: Facts,
+    waivers: Sequence[Waiver],
+    today: date,
+    folder: Path,
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Judge everything; write `<rule>.parquet` per rule into `folder`.
+
+    Columns: resource_no, resource_id, status, severity, reason, evidence (JSON, null for a pass), waiver_id.
+
+    Raises:
+        DocumentError: a rule's SQL fails, or does not give exactly one row per resource.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    waiving.lay(facts, waivers, today)
+    for rule in book.rules:
+        tell(rule.id)
+        try:
+            _judge(rule, book, facts, folder / f"{rule.id}.parquet")
+        except duckdb.Error as error:
+            said = str(error).splitlines()[0]
+            raise DocumentError([rule.document.fault(("sql",), f"rule {rule.id}: {said}")]) from error
+
+
+def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
+    con = facts.con
+    params = dict(book.params[rule.id]) or None
+    columns = evidence_columns(rule)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE verdict AS {rule.file.sql.strip().rstrip(';')}", params)
+    _check_population(rule, facts)
+    base = book.severities[rule.id].value
+    graded = any(row[0] == "severity" for row in con.execute("DESCRIBE verdict").fetchall())
+    own = "coalesce(v.severity, $base)" if graded else "$base"
+    # A severity that the organisation has set holds against the rule's own grading.
+    severity = "$base" if book.severities[rule.id] is not rule.file.severity else own
+    packed = ", ".join(_rounded(con, name) for name in columns)
+    evidence = f"to_json(struct_pack({packed}))" if columns else "'{}'::JSON"
+    behind = ", ".join(quote(table) for table in _BEHIND.get(rule.file.resource_type, ()))
+    con.execute(
+        f"""
+        COPY (
+            WITH gone AS (SELECT DISTINCT subscription_id FROM covered WHERE table_name IN ({behind or "''"}) AND NOT whole),
+                 put AS (
+                     SELECT n.resource_no, v.resource_id, g.subscription_id IS NOT NULL AS gap, {severity} AS severity,
+                            v.status, v.reason, {evidence} AS evidence
+                     FROM verdict v
+                     JOIN {rule.file.resource_type} n ON n.resource_id = v.resource_id
+                     LEFT JOIN gone g ON g.subscription_id = n.subscription_id
+                 ),
+                 covering AS (
+                     SELECT resource_no, waiver_id, expired FROM waiver WHERE rule = {quote(rule.id)}
+                     QUALIFY row_number() OVER (PARTITION BY resource_no ORDER BY expired, expires_on DESC, waiver_id) = 1
+                 )
+            SELECT p.resource_no, p.resource_id,
+                   CASE WHEN p.gap THEN 'unknown'
+                        WHEN p.status = 'fail' AND w.expired = false THEN 'waived'
+                        ELSE p.status END AS status,
+                   CASE WHEN k.severity_shift = 0 OR p.severity = 'info' THEN p.severity
+                        ELSE ['critical', 'high', 'medium', 'low'][least(greatest(
+                             list_position(['critical', 'high', 'medium', 'low'], p.severity) - k.severity_shift, 1), 4)]
+                        END AS severity,
+                   CASE WHEN p.gap THEN {quote(GAP_REASON)} ELSE p.reason END AS reason,
+                   CASE WHEN p.status <> 'pass' OR p.gap THEN p.evidence END AS evidence,
+                   CASE WHEN p.status = 'fail' AND NOT p.gap THEN w.waiver_id END AS waiver_id
+            FROM put p
+            LEFT JOIN classified k ON k.resource_no = p.resource_no
+            LEFT JOIN covering w ON w.resource_no = p.resource_no
+            ORDER BY p.resource_no
+        ) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd)
+        """,
+        {"base": base} if "$base" in severity else None,
+    )
+
+
+def _rounded(con: duckdb.DuckDBPyConnection, name: str) -> str:
+    # Engines differ in the last digits of a division: evidence is rounded so that a re-run compares equal.
+    kinds = {row[0]: row[1] for row in con.execute("DESCRIBE verdict").fetchall()}
+    value = f"round(v.{name}::DOUBLE, 4)" if kinds[name].startswith(("DOUBLE", "FLOAT", "DECIMAL", "HUGEINT")) else f"v.{name}"
+    return f"{name} := {value}"
+
+
+def _check_population(rule: Rule, facts: Facts) -> None:
+    """Demand exactly one row per resource, and only statuses that a rule may give."""
+    kind = rule.file.resource_type
+    allowed = ", ".join(quote(status.value) for status in Status if status is not Status.WAIVED)
+    wrong = facts.rows(f"SELECT DISTINCT status FROM verdict WHERE status IS NULL OR status NOT IN ({allowed})")
+    if wrong:
+        said = f"rule {rule.id} gave the status {wrong[0]['status']!r}"
+        raise DocumentError([rule.document.fault(("sql",), said, f"statuses are {allowed}")])
+    counts = facts.rows(
+        f"SELECT (SELECT count(*) FROM verdict) AS given, (SELECT count(*) FROM {kind}) AS wanted, "
+        f"(SELECT coalesce(sum(hash(resource_id)::HUGEINT), 0) FROM verdict) = "
+        f"(SELECT coalesce(sum(hash(resource_id)::HUGEINT), 0) FROM {kind}) AS same"
+    )[0]
+    if counts["given"] == counts["wanted"] and counts["same"]:
+        return
+    culprit = facts.rows(
+        f"SELECT n.resource_id, count(v.resource_id) AS rows FROM {kind} n LEFT JOIN verdict v USING (resource_id) "
+        "GROUP BY 1 HAVING count(v.resource_id) <> 1 ORDER BY 1 LIMIT 1"
+    )
+    shown = f"; {culprit[0]['resource_id']} has {culprit[0]['rows']} rows" if culprit else ""
+    said = f"rule {rule.id} gave {counts['given']} rows for {counts['wanted']} resources of kind {kind}{shown}"
+    raise DocumentError([rule.document.fault(("sql",), said, "give exactly one row per resource")])

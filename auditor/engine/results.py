@@ -1,0 +1,376 @@
+"""Reads a sealed bundle back into `Results`: everything a report or a gate may say about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from auditor.engine import waivers as waiving
+from auditor.model import (
+    Finding,
+    Gate,
+    Machine,
+    Population,
+    Question,
+    Results,
+    RuleResult,
+    Run,
+    Severity,
+    SnapshotRecord,
+    Status,
+    TierDemand,
+)
+from auditor.standard.durations import days, hours
+from auditor.standard.selector import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from auditor.bundle import Bundle
+    from auditor.inventory.facts import Facts
+    from auditor.rulebook import Rule, Rulebook
+    from auditor.standard import Standard, Waiver
+    from auditor.standard.schema import Tier
+
+_ORDER = (Status.FAIL, Status.UNKNOWN, Status.WAIVED, Status.NOT_YET_DUE, Status.NOT_APPLICABLE)
+"""The order of the report, worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A bundle with the inputs its findings were made by."""
+
+    bundle: Bundle
+    findings: Path
+    """Folder of `<rule>.parquet`."""
+    book: Rulebook
+    standard: Standard
+    waivers: Sequence[Waiver]
+    self_test: Mapping[str, int]
+    as_of: datetime
+
+
+def read(judged: Judged, facts: Facts) -> Results:
+    """Build `Results`; its gate is still open (see `gate.judge`).
+
+    Args:
+        judged: where the findings are and what made them.
+        facts: the bundle's tables, open.
+    """
+    covered = judged.bundle.covered()
+    findings = _findings(judged, facts)
+    covering = Counter(str(f.waiver["id"]) for f in findings if f.waiver is not None)
+    statuses = {rule.id: _statuses(judged, facts, rule) for rule in judged.book.rules}
+    populations = {rule_id: sum(counts.values()) for rule_id, counts in statuses.items()}
+    vms = dict(facts.con.execute("SELECT subscription_id, count(*) FROM vm GROUP BY 1").fetchall())
+    return Results(
+        run=_run(judged, complete=all(row.state.whole for row in covered.coverage) and not covered.gaps),
+        coverage=covered.coverage,
+        gaps=covered.gaps,
+        subscriptions=tuple(replace(s, vm_count=vms.get(s.subscription_id, 0)) for s in covered.subscriptions),
+        population=_population(facts),
+        rules=tuple(_rule(judged.book, rule, statuses[rule.id]) for rule in judged.book.rules),
+        findings=findings,
+        machines=_machines(judged, facts),
+        snapshots=_snapshots(judged, facts),
+        tiers=_tiers(judged.standard, facts),
+        waivers=waiving.records(judged.waivers, covering, populations, judged.as_of.astimezone(UTC).date()),
+        questions=_questions(judged.bundle),
+        gate=Gate(0, "none", ()),
+        inputs={entry["path"]: entry["sha256"] for entry in judged.bundle.manifest["files"]},
+    )
+
+
+def _run(judged: Judged, *, complete: bool) -> Run:
+    run = judged.bundle.run
+    return Run(
+        id=run["id"],
+        as_of=judged.as_of,
+        started_at=_moment(run["started_at"]),
+        finished_at=_moment(run["finished_at"]),
+        tool_version=run["tool_version"],
+        rules_digest=judged.book.digest,
+        standard=judged.standard.ref,
+        scope=run["scope"],
+        identity=run["identity"],
+        cloud=run["cloud"],
+        arm_endpoint=run["arm_endpoint"],
+        complete=complete,
+        manifest_digest=judged.bundle.manifest_digest,
+        self_test=judged.self_test,
+        organisation=run.get("organisation") or "",
+        classification=run.get("classification") or "",
+        allowed_gaps=tuple(run.get("allow_incomplete") or ()),
+    )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _parquet(judged: Judged, rule_id: str) -> str:
+    return f"read_parquet({quote(str(judged.findings / f'{rule_id}.parquet'))})"
+
+
+def _statuses(judged: Judged, facts: Facts, rule: Rule) -> dict[Status, int]:
+    found = dict(facts.con.execute(f"SELECT status, count(*) FROM {_parquet(judged, rule.id)} GROUP BY 1").fetchall())
+    return {status: int(found.get(status.value, 0)) for status in Status}
+
+
+def _rule(book: Rulebook, rule: Rule, statuses: Mapping[Status, int]) -> RuleResult:
+    file = rule.file
+    return RuleResult(
+        id=file.id,
+        area=rule.area,
+        title=file.title,
+        severity=book.severities[file.id],
+        resource_type=file.resource_type,
+        rationale=file.rationale.strip(),
+        remediation={kind: text.strip() for kind, text in file.remediation.items()},
+        references=tuple(file.references),
+        controls={framework: tuple(ids) for framework, ids in file.controls.items()},
+        params=dict(book.params[file.id]),
+        sql=file.sql,
+        statuses=statuses,
+    )
+
+
+def _findings(judged: Judged, facts: Facts) -> tuple[Finding, ...]:
+    made: list[Finding] = []
+    failing: dict[str, set[str]] = {}
+    explained = {rule.id: rule.file.explained_by for rule in judged.book.rules}
+    for rule in judged.book.rules:
+        fresh = _findings_of(judged, facts, rule)
+        failing[rule.id] = {f.resource_id for f in fresh if f.status in (Status.FAIL, Status.WAIVED)}
+        made += fresh
+    made.sort(key=lambda f: (_ORDER.index(f.status), f.severity.rank, f.rule, f.resource_id))
+    return tuple(
+        replace(
+            finding,
+            serial=f"E-{number:04d}",
+            group=next((p for p in explained[finding.rule] if finding.resource_id in failing.get(p, ())), None)
+            if finding.status in (Status.FAIL, Status.WAIVED)
+            else None,
+        )
+        for number, finding in enumerate(made, start=1)
+    )
+
+
+def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
+    kind = rule.file.resource_type
+    waivers = {waiver.id: waiver for waiver in judged.waivers}
+    sla = judged.standard.file.sla_days
+    today = judged.as_of.astimezone(UTC).date()
+    rows = facts.con.execute(
+        f"""
+        SELECT f.resource_id, f.status, f.severity, f.reason, f.evidence, f.waiver_id, n.class, n.tier, n.owner,
+               r.resource_name, r.resource_group, r.subscription_id, r.subscription_name,
+               epoch(k.first_seen) AS first_seen
+        FROM {_parquet(judged, rule.id)} f
+        JOIN {kind} n ON n.resource_no = f.resource_no
+        JOIN resource r ON r.resource_no = f.resource_no
+        LEFT JOIN known k ON k.kind = 'finding' AND k.key = {quote(rule.id)} || '/' || f.resource_id
+        WHERE f.status <> 'pass'
+        """
+    ).fetchall()
+    made = []
+    for row in rows:
+        status, severity = Status(row[1]), Severity(row[2])
+        evidence = _evidence(json.loads(row[4]) if row[4] else {}, status, judged.as_of)
+        first = datetime.fromtimestamp(row[13], UTC) if row[13] is not None else judged.as_of
+        waiver = waivers.get(row[5]) if row[5] else None
+        allowed = sla.get(severity.value) if status is Status.FAIL else None
+        made.append(
+            Finding(
+                rule=rule.id,
+                resource_id=row[0],
+                resource_type=kind,
+                resource_name=row[9] or row[0].rsplit("/", 1)[-1],
+                resource_group=row[10] or "",
+                subscription_id=row[11] or "",
+                subscription_name=row[12] or "",
+                status=status,
+                severity=severity,
+                reason_code=row[3] or "",
+                reason=rule.sentence(row[3] or "", evidence),
+                evidence=evidence,
+                tier=row[7],
+                class_=row[6],
+                owner=row[8],
+                due=(first + timedelta(days=allowed)).date() if allowed is not None else None,
+                group=None,
+                serial="",
+                waiver=_waiver(waiver, today) if waiver else None,
+                response=None,
+                baseline=None,
+                fingerprint=fingerprint(rule.id, row[0]),
+                first_seen=first,
+            )
+        )
+    return made
+
+
+def fingerprint(rule_id: str, resource_id: str) -> str:
+    """Give the mark by which a finding is known from run to run."""
+    return hashlib.sha256(f"{rule_id}\n{resource_id}".encode()).hexdigest()
+
+
+def _evidence(values: dict[str, Any], status: Status, as_of: datetime) -> dict[str, Any]:
+    """Make the SQL's columns readable: parts as a list, hours to maturity as a moment."""
+    ripens = values.pop("matures_in_hours", None)
+    if status is Status.NOT_YET_DUE and ripens is not None:
+        moment = (as_of + timedelta(hours=float(ripens))).astimezone(UTC).replace(microsecond=0)
+        values["matures_at"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    parts = values.get("parts")
+    if isinstance(parts, str):
+        pairs = (part.partition(":") for part in parts.split(", ") if part)
+        values["parts"] = [{"code": code, "severity": severity} for code, _, severity in pairs]
+    return values
+
+
+def _waiver(waiver: Waiver, today: Any) -> dict[str, Any]:
+    return {
+        "id": waiver.id,
+        "reason": waiver.reason,
+        "compensating_control": waiver.compensating_control,
+        "requester": waiver.requester,
+        "approver": waiver.approver,
+        "approved_on": waiver.approved_on.isoformat(),
+        "expires_on": waiver.expires_on.isoformat(),
+        "ticket": waiver.ticket,
+        "expired": waiver.expires_on < today,
+    }
+
+
+def _population(facts: Facts) -> tuple[Population, ...]:
+    left_out = dict(
+        facts.con.execute(
+            "SELECT excluded_code, count(*) FROM vm WHERE excluded_code IS NOT NULL GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    )
+    total = facts.population("vm")
+    made = [Population("vm", total, total - sum(left_out.values()), left_out)]
+    products = dict(
+        facts.con.execute(
+            "SELECT 'made_by_product', count(*) FROM snapshot WHERE provenance NOT IN ('user', 'unknown') HAVING count(*) > 0"
+        ).fetchall()
+    )
+    snapshots = facts.population("snapshot")
+    made.append(Population("snapshot", snapshots, snapshots - sum(products.values()), products))
+    for kind in ("disk", "raw.vault", "raw.protected_item", "raw.backup_policy"):
+        count = facts.population(kind)
+        made.append(Population(kind.removeprefix("raw."), count, count, {}))
+    return tuple(made)
+
+
+def _verdicts(judged: Judged, kind: str) -> tuple[str, str, list[str]]:
+    """Give SQL that puts every rule's status beside a resource: columns, joins, and the rules in order."""
+    rules = [rule.id for rule in judged.book.rules if rule.file.resource_type == kind]
+    columns = "".join(f", f{n}.status" for n in range(len(rules)))
+    joins = " ".join(
+        f"LEFT JOIN {_parquet(judged, rule)} f{n} ON f{n}.resource_no = n.resource_no" for n, rule in enumerate(rules)
+    )
+    return columns, joins, rules
+
+
+def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
+    columns, joins, rules = _verdicts(judged, "vm")
+    rows = facts.con.execute(
+        f"""
+        WITH found AS (SELECT DISTINCT vm_no, day_no FROM recovery_point),
+             total AS (
+                 SELECT e.vm_no, count(*) AS expected, count(*) FILTER (f.day_no IS NULL) AS missing
+                 FROM expected_day e LEFT JOIN found f ON f.vm_no = e.vm_no AND f.day_no = e.day_no GROUP BY 1
+             )
+        SELECT n.resource_id, n.resource_name, n.resource_group, n.subscription_id, r.subscription_name, n.location,
+               n.class, n.tier, n.owner, n.excluded_code, p.state, p.item_id, p.vault_name, p.policy_name,
+               p.newest_point_age_hours, p.newest_vaulted_point_age_hours, p.oldest_point_age_hours, p.point_count,
+               n.daily_keep_days, n.weekly_keep_days, n.monthly_keep_days, n.yearly_keep_days,
+               p.policy_daily_days, p.policy_weekly_days, p.policy_monthly_days, p.policy_yearly_days,
+               t.expected, t.missing {columns}
+        FROM vm n
+        JOIN resource r ON r.resource_no = n.resource_no
+        LEFT JOIN protection p ON p.vm_no = n.resource_no
+        LEFT JOIN total t ON t.vm_no = n.resource_no AND p.all_points_complete
+        {joins}
+        ORDER BY n.resource_id
+        """
+    ).fetchall()
+    names = ("daily", "weekly", "monthly", "yearly")
+    return tuple(
+        Machine(
+            *row[:18],
+            demanded_days=dict(zip(names, row[18:22], strict=True)),
+            promised_days=dict(zip(names, row[22:26], strict=True)),
+            expected_points=row[26],
+            missing_points=row[27],
+            statuses={rule: Status(status) for rule, status in zip(rules, row[28:], strict=True) if status},
+        )
+        for row in rows
+    )
+
+
+def _snapshots(judged: Judged, facts: Facts) -> tuple[SnapshotRecord, ...]:
+    columns, joins, rules = _verdicts(judged, "snapshot")
+    rows = facts.con.execute(
+        f"""
+        SELECT n.resource_id, n.resource_name, n.resource_group, n.subscription_id, r.subscription_name, n.age_hours,
+               n.size_gib, n.sku, n.incremental, n.provenance, n.source_id, n.owner {columns}
+        FROM snapshot n JOIN resource r ON r.resource_no = n.resource_no {joins}
+        ORDER BY n.resource_id
+        """
+    ).fetchall()
+    return tuple(
+        SnapshotRecord(
+            *row[:12],
+            statuses={rule: Status(status) for rule, status in zip(rules, row[12:], strict=True) if status},
+        )
+        for row in rows
+    )
+
+
+def _tiers(standard: Standard, facts: Facts) -> tuple[TierDemand, ...]:
+    counts = dict(facts.con.execute("SELECT tier, count(*) FROM vm WHERE excluded_code IS NULL GROUP BY 1").fetchall())
+
+    def demand(name: str, tier: Tier) -> TierDemand:
+        kept = tier.backup
+        return TierDemand(
+            name=name,
+            rpo_hours=hours(tier.rpo) if tier.rpo else None,
+            vault_rpo_hours=hours(tier.vault_rpo) if tier.vault_rpo else None,
+            daily_keep_days=days(kept.daily.keep) if kept and kept.daily.keep else None,
+            weekly_keep_days=days(kept.weekly.keep) if kept and kept.weekly.keep else None,
+            monthly_keep_days=days(kept.monthly.keep) if kept and kept.monthly.keep else None,
+            yearly_keep_days=days(kept.yearly.keep) if kept and kept.yearly.keep else None,
+            snapshot_daily_keep_days=days(tier.snapshot.daily_keep) if tier.snapshot and tier.snapshot.daily_keep else None,
+            justification=tier.justification,
+            vm_count=int(counts.get(name, 0)),
+        )
+
+    return tuple(demand(name, tier) for name, tier in standard.tiers.items())
+
+
+_PLACE = re.compile(r"/(subscriptions|resourceGroups|vaults|protectionContainers|protectedItems)/[^/]+", flags=re.IGNORECASE)
+
+
+def _questions(bundle: Bundle) -> tuple[Question, ...]:
+    """Count the requests by kind: the text of a query, or the path of a list with its names taken out."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    rows: Counter[tuple[str, str, str, str]] = Counter()
+    for entry in bundle.responses():
+        if entry["method"] == "POST":
+            text = entry["sent"]
+        else:
+            text = _PLACE.sub(lambda m: f"/{m[1]}/{{…}}", urlsplit(entry["url"]).path)
+            text += f" ({entry['sent']})" if entry.get("sent") else ""
+        key = (entry["table"], entry["method"], text, entry["api_version"])
+        counts[key] += 1
+        rows[key] += int(entry["count"] or 0)
+    return tuple(Question(*key, requests=counts[key], rows=rows[key]) for key in sorted(counts))

@@ -1,0 +1,66 @@
+"""What a run must know of the runs before it: since when a thing is known, and which run came last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from auditor import bundle as bundles
+from auditor.bundle import Bundle
+from auditor.standard.selector import quote
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+
+def before(store: Path, as_of: datetime) -> Bundle | None:
+    """Give the newest run of the store that is older than `as_of`; None for the first."""
+    mark = f"run={bundles.run_id(as_of)}"
+    earlier = [path for path in bundles.runs(store) if path.name < mark]
+    return Bundle(earlier[-1]) if earlier else None
+
+
+def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetime) -> None:
+    """Write history.parquet (kind, key, first_seen): what is known by now, with the moment it was first seen.
+
+    Kinds: `vm` and `protected_item` (key: lower-cased ARM id), and `finding` (key: `<rule>/<resource id>`, of those
+    that did not pass in the run before).
+
+    Args:
+        previous: the run before; None for the first.
+        inventory: folder of the new run's tables.
+        target: the file to write.
+        as_of: the new run's moment.
+    """
+    con = duckdb.connect(":memory:")
+    con.execute("SET TimeZone = 'UTC'")
+    con.execute("CREATE TABLE known (kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ)")
+    if previous is not None and previous.history.exists():
+        con.execute(f"INSERT INTO known SELECT kind, key, first_seen FROM read_parquet({quote(str(previous.history))})")
+        con.execute("CREATE TABLE failing AS SELECT NULL::VARCHAR AS key WHERE false")
+        for path in sorted((previous.folder / "findings").glob("*.parquet")):
+            con.execute(
+                f"INSERT INTO failing SELECT {quote(path.stem)} || '/' || resource_id FROM read_parquet({quote(str(path))}) "
+                "WHERE status IN ('fail', 'waived', 'unknown', 'not_yet_due')"
+            )
+        # A finding that passed in between begins anew.
+        con.execute("DELETE FROM known WHERE kind = 'finding' AND key NOT IN (SELECT key FROM failing)")
+        con.execute(
+            "INSERT INTO known SELECT 'finding', key, $1 FROM failing "
+            "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'finding')",
+            [previous.as_of],
+        )
+    for kind in ("vm", "protected_item"):
+        table = quote(str(inventory / f"{kind}.parquet"))
+        con.execute(
+            f"INSERT INTO known SELECT {quote(kind)}, resource_id, $1 FROM read_parquet({table}) "
+            f"WHERE resource_id NOT IN (SELECT key FROM known WHERE kind = {quote(kind)})",
+            [as_of],
+        )
+    con.execute(
+        f"COPY (SELECT kind, key, first_seen FROM known ORDER BY kind, key) TO {quote(str(target))} "
+        "(FORMAT parquet, COMPRESSION zstd)"
+    )
+    con.close()
