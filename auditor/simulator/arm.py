@@ -6,7 +6,6 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from auditor.simulator.kql import MAX_TOP, PAYLOAD_LIMIT, Ask, Graph, QueryRefus
 from auditor.simulator.naming import guid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from auditor.simulator.compute import Json
     from auditor.simulator.estate import Estate
@@ -149,7 +148,7 @@ class ResourceManager:
         self.graph = Graph(self._rows, estate.as_of, faults, payload_limit)
         group = r"/subscriptions/(?P<s>[^/]+)/resourceGroups/(?P<g>[^/]+)"
         vault = rf"{group}/providers/Microsoft\.RecoveryServices/vaults/(?P<v>[^/]+)"
-        container = rf"{vault}/backupFabrics/(?P<f>[^/]+)/protectionContainers/(?P<c>[^/]+)"
+        container = rf"{vault}/backupFabrics/[^/]+/protectionContainers/(?P<c>[^/]+)"
         item = rf"{container}/protectedItems/(?P<i>[^/]+)"
         listed = r"/subscriptions/(?P<s>[^/]+)/providers/Microsoft\."
         states = r"/providers/Microsoft\.PolicyInsights/policyStates/(?P<w>[^/]+)/queryResults"
@@ -245,7 +244,7 @@ class ResourceManager:
             raise RefusedError(_forbidden(path, vault.id))
         return vault
 
-    def _item(self, call: Call, s: str, g: str, v: str, c: str, i: str) -> backup.Item:
+    def _item(self, call: Call, *, s: str, g: str, v: str, c: str, i: str) -> backup.Item:
         vault = self._vault(s, g, v, call.path)
         # The fabric prefix of the names may be left out or spelt in another case.
         wanted = i.lower()
@@ -364,9 +363,8 @@ class ResourceManager:
         as_of = self._estate.as_of
         return self._listed(call, (backup.item_document(i, as_of) for i in vault.items.values() if wanted(i)))
 
-    def _get_item(self, call: Call, s: str, g: str, v: str, f: str, c: str, i: str) -> Answer:
-        del f
-        item = self._item(call, s, g, v, c, i)
+    def _get_item(self, call: Call, *, s: str, g: str, v: str, c: str, i: str) -> Answer:
+        item = self._item(call, s=s, g=g, v=v, c=c, i=i)
         info = "extendedinfo" in (call.parameter("$filter") or "").lower()
         return reply(backup.item_document(item, self._estate.as_of, expand_info=info))
 
@@ -378,13 +376,11 @@ class ResourceManager:
             if (start is None or point.taken >= start) and (end is None or point.taken <= end):
                 yield backup.point_document(item, point)
 
-    def _list_points(self, call: Call, s: str, g: str, v: str, f: str, c: str, i: str) -> Answer:
-        del f
-        return self._listed(call, self._points(call, self._item(call, s, g, v, c, i)), always_link=True)
+    def _list_points(self, call: Call, *, s: str, g: str, v: str, c: str, i: str) -> Answer:
+        return self._listed(call, self._points(call, self._item(call, s=s, g=g, v=v, c=c, i=i)), always_link=True)
 
-    def _get_point(self, call: Call, s: str, g: str, v: str, f: str, c: str, i: str, p: str) -> Answer:
-        del f
-        for document in self._points(call, self._item(call, s, g, v, c, i)):
+    def _get_point(self, call: Call, *, s: str, g: str, v: str, c: str, i: str, p: str) -> Answer:
+        for document in self._points(call, self._item(call, s=s, g=g, v=v, c=c, i=i)):
             if document["name"] == p:
                 return reply(document)
         raise RefusedError(error(404, "BMSUserErrorObjectNotFound", "The recovery point could not be found."))
@@ -470,34 +466,33 @@ class ResourceManager:
     def _scope(
         self, subscriptions: list[str] | None, groups: list[str] | None, upward: str
     ) -> tuple[frozenset[str], frozenset[str]]:
+        """Give the readable subscriptions a query looks into, and the management groups whose own rows it sees."""
         estate, above = self._estate, "above" in upward.lower()
-        names = frozenset(name.lower() for name in estate.management_groups)
-        if not subscriptions and not groups:
-            return self._readable, names
+        known = {
+            name.lower(): [parent.lower() for parent in g["ancestors"]] for name, g in estate.management_groups.items()
+        }
         if subscriptions:
             # Documented: what can't be read is dropped without a word, unless nothing is left.
             scope = frozenset(str(s).lower() for s in subscriptions) & self._readable
-            holders = (name for s in scope for name in estate.ancestors(s)) if above else ()
-        else:
-            wanted = {str(group).lower() for group in groups or ()}
-            scope = frozenset(s for s in self._readable if wanted & {name.lower() for name in estate.ancestors(s)})
-            inside = [
-                name
-                for name, group in estate.management_groups.items()
-                if name.lower() in wanted or wanted & {parent.lower() for parent in group["ancestors"]}
-                or (above and name.lower() in {p.lower() for w in estate.management_groups if w.lower() in wanted
-                                               for p in estate.management_groups[w]["ancestors"]})
-            ]  # fmt: skip
-            holders = iter(inside)
-            if not wanted & names:
-                scope = frozenset()
-        if not scope and (subscriptions or not set(groups and map(str.lower, groups) or ()) & names):
-            denied = (
-                "AccessDenied",
-                "Access is denied to the requested resource. The user might not have enough permission.",
-            )
-            raise RefusedError(graph_error(403, "Forbidden", [denied]))
-        return scope, frozenset(name.lower() for name in holders)
+            if not scope:
+                raise RefusedError(_denied())
+            parents = {name.lower() for s in scope for name in estate.ancestors(s)}
+            return scope, frozenset(parents if above else ())
+        if groups:
+            wanted = {str(group).lower() for group in groups} & known.keys()
+            if not wanted:
+                raise RefusedError(_denied())
+            holders = {name for name, parents in known.items() if name in wanted or wanted.intersection(parents)}
+            if above:
+                holders |= {parent for name in wanted for parent in known[name]}
+            inside = (s for s in self._readable if wanted & {name.lower() for name in estate.ancestors(s)})
+            return frozenset(inside), frozenset(holders)
+        return self._readable, frozenset(known)
+
+
+def _denied() -> Answer:
+    message = "Access is denied to the requested resource. The user might not have enough permission."
+    return graph_error(403, "Forbidden", [("AccessDenied", message)])
 
 
 def _forbidden(path: str, scope: str) -> Answer:

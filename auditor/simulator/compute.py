@@ -88,55 +88,15 @@ class Machine:
 def machine_document(machine: Machine) -> Json:
     """Body of a VM as `GET .../virtualMachines` lists it."""
     windows = machine.os_type == "windows"
-    publisher, offer, sku, version = machine.image or _IMAGES[machine.os_type]
     place = machine.place
-    os_disk: Json = {
-        "osType": "Windows" if windows else "Linux",
-        "name": machine.os_disk.name if machine.os_disk else f"{machine.name}_OsDisk",
-        "createOption": "FromImage",
-        "caching": "ReadOnly" if machine.ephemeral else "ReadWrite",
-    }
-    if machine.unmanaged:
-        os_disk["vhd"] = {"uri": f"https://st{seed(machine.id)}.blob.core.windows.net/vhds/{machine.name}.vhd"}
-    elif machine.os_disk:
-        # Azure itself spells the group of a VM's disks differently from the VM's own.
-        disk_id = group_cased(place.id_of(DISK, machine.os_disk.name), "lower" if seed(machine.id) % 2 else "plain")
-        os_disk["managedDisk"] = {"storageAccountType": machine.os_disk.sku, "id": disk_id}
-    if machine.ephemeral:
-        os_disk["diffDiskSettings"] = {"option": "Local", "placement": "CacheDisk"}
-    os_disk |= {"deleteOption": "Detach", "diskSizeGB": machine.os_disk.size if machine.os_disk else 127}
+    nic = place.id_of("Microsoft.Network/networkInterfaces", f"{machine.name}-nic")
     properties: Json = {
         "hardwareProfile": {"vmSize": machine.size},
         "provisioningState": "Succeeded",
         "vmId": guid(f"vm {machine.id.lower()}"),
-        "storageProfile": {
-            "imageReference": {
-                "publisher": publisher,
-                "offer": offer,
-                "sku": sku,
-                "version": "latest",
-                "exactVersion": version,
-            },
-            "osDisk": os_disk,
-            "dataDisks": [
-                {
-                    "lun": lun,
-                    "name": disk.name,
-                    "createOption": "Attach",
-                    "caching": "None",
-                    "managedDisk": {"storageAccountType": disk.sku, "id": place.id_of(DISK, disk.name)},
-                    "deleteOption": "Detach",
-                    "diskSizeGB": disk.size,
-                    "toBeDetached": False,
-                }
-                for lun, disk in enumerate(machine.data_disks)
-            ],
-            "diskControllerType": "SCSI",
-        },
+        "storageProfile": _storage_profile(machine, windows=windows),
         "osProfile": _os_profile(machine, windows=windows),
-        "networkProfile": {
-            "networkInterfaces": [{"id": place.id_of("Microsoft.Network/networkInterfaces", f"{machine.name}-nic")}]
-        },
+        "networkProfile": {"networkInterfaces": [{"id": nic}]},
         "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
         "timeCreated": ticks(machine.created, "+00:00"),
     }
@@ -158,13 +118,47 @@ def machine_document(machine: Machine) -> Json:
     }
     if machine.tags is not None:
         document["tags"] = machine.tags
-    if machine.zone:
-        document["zones"] = [machine.zone]
-    if machine.plan:
-        document["plan"] = machine.plan
-    if machine.managed_by:
-        document["managedBy"] = machine.managed_by
-    return document
+    optional = {
+        "zones": [machine.zone] if machine.zone else None,
+        "plan": machine.plan,
+        "managedBy": machine.managed_by,
+    }
+    return document | {key: value for key, value in optional.items() if value}
+
+
+def _storage_profile(machine: Machine, *, windows: bool) -> Json:
+    publisher, offer, sku, version = machine.image or _IMAGES[machine.os_type]
+    place = machine.place
+    os_disk: Json = {
+        "osType": "Windows" if windows else "Linux",
+        "name": machine.os_disk.name if machine.os_disk else f"{machine.name}_OsDisk",
+        "createOption": "FromImage",
+        "caching": "ReadOnly" if machine.ephemeral else "ReadWrite",
+    }
+    if machine.unmanaged:
+        os_disk["vhd"] = {"uri": f"https://st{seed(machine.id)}.blob.core.windows.net/vhds/{machine.name}.vhd"}
+    elif machine.os_disk:
+        # Azure itself spells the group of a VM's disks differently from the VM's own.
+        disk_id = group_cased(place.id_of(DISK, machine.os_disk.name), "lower" if seed(machine.id) % 2 else "plain")
+        os_disk["managedDisk"] = {"storageAccountType": machine.os_disk.sku, "id": disk_id}
+    if machine.ephemeral:
+        os_disk["diffDiskSettings"] = {"option": "Local", "placement": "CacheDisk"}
+    os_disk |= {"deleteOption": "Detach", "diskSizeGB": machine.os_disk.size if machine.os_disk else 127}
+    image = {"publisher": publisher, "offer": offer, "sku": sku, "version": "latest", "exactVersion": version}
+    data_disks = [
+        {
+            "lun": lun,
+            "name": disk.name,
+            "createOption": "Attach",
+            "caching": "None",
+            "managedDisk": {"storageAccountType": disk.sku, "id": place.id_of(DISK, disk.name)},
+            "deleteOption": "Detach",
+            "diskSizeGB": disk.size,
+            "toBeDetached": False,
+        }
+        for lun, disk in enumerate(machine.data_disks)
+    ]
+    return {"imageReference": image, "osDisk": os_disk, "dataDisks": data_disks, "diskControllerType": "SCSI"}
 
 
 def _os_profile(machine: Machine, *, windows: bool) -> Json:

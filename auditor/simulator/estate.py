@@ -55,7 +55,9 @@ _KEYS = {
         "newest", "daily", "weekly", "monthly", "missing_days", "soft_deleted_days", "all_soft_deleted", "unvaulted",
         "instant", "archive_after", "rehydrated", "on_demand", "empty",
     },
-    "disk": {"name", "names", "count", "in", "like", "location", "size", "sku", "age", "tags", "os", "shared", "expect"},
+    "disk": {
+        "name", "names", "count", "in", "like", "location", "size", "sku", "age", "tags", "os", "shared", "expect",
+    },
     "snapshot": {
         "name", "names", "count", "in", "like", "of", "age", "step", "size", "sku", "incremental", "create", "tags",
         "recreated", "state", "immutable_days", "location", "os", "expect",
@@ -369,13 +371,17 @@ class Estate:
         self._management_groups()
         self._subscriptions()
         for key, value in self._section("resource_groups").items():
-            self._group(
-                f"resource_groups.{key}", key, self._read.fields("resource group", f"resource_groups.{key}", value)
-            )
+            where = f"resource_groups.{key}"
+            self._group(where, key, self._read.fields("resource group", where, value))
         for key, value in self._section("vaults").items():
             self._vault(f"vaults.{key}", key, value)
         for key, value in self._section("policies").items():
             self._policy(f"policies.{key}", str(key), value)
+        self._resources()
+        self._count_items()
+
+    def _resources(self) -> None:
+        """Build what is listed: a snapshot may only name what stands above it."""
         for where, name, value, _ in self._entries("vms", "vm"):
             self._machine(where, name, value)
         for where, name, value, _ in self._entries("disks", "disk"):
@@ -386,6 +392,9 @@ class Estate:
             self._disk_backup(f"disk_backups[{index}]", value)
         for index, value in enumerate(self._document.get("policy_assignments") or ()):
             self._assignment(f"policy_assignments[{index}]", value)
+
+    def _count_items(self) -> None:
+        """Write into each policy how many items use it."""
         for vault in self.vaults.values():
             counts: dict[str, int] = {}
             for item in vault.items.values():

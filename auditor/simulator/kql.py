@@ -58,8 +58,10 @@ class QueryRefusedError(Exception):
 
 _INVALID = (
     "InvalidQuery",
-    "Query is invalid. Please refer to the documentation for the Azure Resource Graph service and fix the error "
-    "before retrying.",
+    (
+        "Query is invalid. Please refer to the documentation for the Azure Resource Graph service and fix the error "
+        "before retrying."
+    ),
 )
 
 
@@ -96,46 +98,55 @@ class Admitted:
 def admit(query: str) -> Admitted:
     """Let a query pass, or raise what Resource Graph would answer."""
     bare = _LITERALS.sub(lambda found: " " * len(found[0]), query)
+    _check_operators(bare)
+    try:
+        tree = lower(_readable(query))
+    except duckdb_kql.KqlError as error:
+        raise _refused("ParserFailure", f"ParserFailure: {error}") from error
+    nodes = list(_walk(tree))
+    for table in (node for node in nodes if isinstance(node, ir.TableRef)):
+        if table.name.lower() not in TABLES:
+            raise _refused("DisallowedLogicalTableName", f"Table {table.name} is invalid, unsupported or disallowed.")
+    joins = sum(isinstance(node, (ir.Join, ir.Lookup)) for node in nodes)
+    if joins > _MAX_JOINS:
+        message = f"Query contains {joins} join operators; at most {_MAX_JOINS} are allowed."
+        raise _refused("DisallowedMaxNumberOfRemoteTables", message)
+    _check_columns(nodes)
+    operators = list(tree.operators) if isinstance(tree, ir.Query) else []
+    return Admitted(
+        sorted=any(isinstance(step, (ir.Sort, ir.Top)) for step in operators),
+        limited=any(isinstance(step, (ir.Take, ir.Top)) for step in operators),
+    )
+
+
+def _check_operators(bare: str) -> None:
+    """Refuse what Resource Graph's own grammar lacks; `bare` is the query with its literals blanked."""
     for found in _PIPED.finditer(bare):
         if found[1] not in _OPERATORS:
             line = bare.count("\n", 0, found.start(1)) + 1
             message = f"ParserFailure: unexpected operator '{found[1]}' at line {line}, character {found.start(1)}"
-            raise QueryRefusedError(_INVALID, ("ParserFailure", message))
+            raise _refused("ParserFailure", message)
     if re.match(r"\s*(let|declare|set|\.)", bare):
-        raise QueryRefusedError(
-            _INVALID, ("ParserFailure", f"ParserFailure: unexpected token at '{bare.strip()[:12]}'")
-        )
-    try:
-        tree = lower(_readable(query))
-    except duckdb_kql.KqlError as error:
-        raise QueryRefusedError(_INVALID, ("ParserFailure", f"ParserFailure: {error}")) from error
-    nodes = list(_walk(tree))
-    for table in (node for node in nodes if isinstance(node, ir.TableRef)):
-        if table.name.lower() not in TABLES:
-            message = f"Table {table.name} is invalid, unsupported or disallowed."
-            raise QueryRefusedError(_INVALID, ("DisallowedLogicalTableName", message))
-    joins = [node for node in nodes if isinstance(node, (ir.Join, ir.Lookup))]
-    if len(joins) > _MAX_JOINS:
-        message = f"Query contains {len(joins)} join operators; at most {_MAX_JOINS} are allowed."
-        raise QueryRefusedError(_INVALID, ("DisallowedMaxNumberOfRemoteTables", message))
+        raise _refused("ParserFailure", f"ParserFailure: unexpected token at '{bare.strip()[:12]}'")
     for found in _KIND.finditer(bare):
         if found[1] not in _JOIN_KINDS:
             message = f"Join kind {found[1]} is not supported; use one of {', '.join(sorted(_JOIN_KINDS))}."
-            raise QueryRefusedError(_INVALID, ("UnsupportedJoinFlavor", message))
-    # Column names are case-sensitive in KQL but not in the database underneath.
+            raise _refused("UnsupportedJoinFlavor", message)
+
+
+def _check_columns(nodes: list[ir.Node]) -> None:
+    """Refuse columns in the wrong case: KQL minds it, the database underneath does not."""
     exact = {column.lower(): column for column in COLUMNS}
     named = {node.name for node in nodes if isinstance(node, ir.NamedExpr)}
     for node in nodes:
         if isinstance(node, ir.ColumnRef) and node.name not in named:
             right = exact.get(node.name.lower())
             if right is not None and right != node.name:
-                message = f"'{node.name}': Failed to resolve column or scalar expression named '{node.name}'"
-                raise QueryRefusedError(_INVALID, ("InvalidQuery", message))
-    operators = list(tree.operators) if isinstance(tree, ir.Query) else []
-    return Admitted(
-        sorted=any(isinstance(step, (ir.Sort, ir.Top)) for step in operators),
-        limited=any(isinstance(step, (ir.Take, ir.Top)) for step in operators),
-    )
+                raise _refused("InvalidQuery", f"Failed to resolve column or scalar expression named '{node.name}'")
+
+
+def _refused(code: str, message: str) -> QueryRefusedError:
+    return QueryRefusedError(_INVALID, (code, message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +218,7 @@ class Graph:
             names = ", ".join(f'"{column}"' for column in COLUMNS)
             if path.stat().st_size:
                 self._connection.execute(
-                    f"INSERT INTO estate.{table} SELECT {names} FROM read_json(?, format='newline_delimited', "  # noqa: S608
+                    f"INSERT INTO estate.{table} SELECT {names} FROM read_json(?, format='newline_delimited', "
                     f"columns={{{kinds}}}, maximum_object_size=134217728)",
                     [str(path)],
                 )
@@ -220,7 +231,9 @@ class Graph:
             self._results.move_to_end(key)
             return found
         admitted = admit(ask.query)
-        used = sorted({node.name.lower() for node in _walk(lower(_readable(ask.query))) if isinstance(node, ir.TableRef)})
+        used = sorted(
+            {node.name.lower() for node in _walk(lower(_readable(ask.query))) if isinstance(node, ir.TableRef)}
+        )
         for table in used:
             self._load(table)
         try:
@@ -236,16 +249,16 @@ class Graph:
         connection.executemany("INSERT INTO scope VALUES (?)", [[entry] for entry in ask.scope] or [[None]])
         connection.executemany("INSERT INTO holder VALUES (?)", [[entry] for entry in ask.containers] or [[None]])
         views = ", ".join(
-            f'"{table}" AS (SELECT * FROM estate.{table} WHERE lower("subscriptionId") IN (SELECT id FROM scope) '  # noqa: S608
+            f'"{table}" AS (SELECT * FROM estate.{table} WHERE lower("subscriptionId") IN (SELECT id FROM scope) '
             f"""OR ("subscriptionId" = '' AND lower(split_part("id", '/', 5)) IN (SELECT id FROM holder)))"""
             for table in used
         )
-        sql = f"WITH {views} SELECT * FROM ({translated})" if views else str(translated)  # noqa: S608
+        sql = f"WITH {views} SELECT * FROM ({translated})" if views else str(translated)
         try:
             described = connection.execute(f"DESCRIBE {sql}", parameters or None).fetchall()
             columns = [(name, kind.upper()) for name, kind, *_ in described]
             parts = ", ".join(f'"{name}" := {_json_value(name, kind)}' for name, kind in columns)
-            body = f"SELECT CAST(to_json(struct_pack({parts})) AS VARCHAR) FROM ({sql})"  # noqa: S608
+            body = f"SELECT CAST(to_json(struct_pack({parts})) AS VARCHAR) FROM ({sql})"
             rows = [row for (row,) in connection.execute(body, parameters or None).fetchall()]
         except duckdb.Error as error:
             raise QueryRefusedError(_INVALID, ("InvalidQuery", str(error).partition("\n")[0])) from error

@@ -95,9 +95,9 @@ def _days(timetable: Timetable, history: History, today: date) -> tuple[date, ..
         timetable.frequency,
         timetable.weekdays,
         timetable.weekly_day,
-        tuple((rule, span.days) for rule, span in timetable.keep.items()),
-        tuple(history.limits.items()),
         today,
+        keep_days=tuple((rule, span.days) for rule, span in timetable.keep.items()),
+        limit_counts=tuple(history.limits.items()),
     )
 
 
@@ -106,9 +106,10 @@ def _calendar(
     frequency: str,
     weekdays: frozenset[int],
     weekly_day: int,
+    today: date,
+    *,
     keep_days: tuple[tuple[str, int], ...],
     limit_counts: tuple[tuple[str, int], ...],
-    today: date,
 ) -> tuple[date, ...]:
     # Cached, and without walking through seven years day by day: thousands of items share a policy.
     keep, limits = dict(keep_days), dict(limit_counts)

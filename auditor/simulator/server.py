@@ -57,7 +57,7 @@ class Simulator:
         payload_limit: int = PAYLOAD_LIMIT,
         port: int = 0,
     ) -> None:
-        """`quota=None` never throttles; `page_size` is of REST lists; `payload_limit` in bytes; `port` 0: any free one."""
+        """`quota=None`: never throttle; `page_size`: of REST lists; `payload_limit`: bytes; `port` 0: any free one."""
         self.estate = estate
         self.faults = faults or Faults()
         self.log: list[Request] = []
@@ -196,7 +196,7 @@ def _unauthorized(code: str, message: str) -> Answer:
     return error(401, code, message, headers={"WWW-Authenticate": where})
 
 
-def _parsed(raw: bytes) -> Any:  # noqa: ANN401 - whatever somebody sent
+def _parsed(raw: bytes) -> Any:
     if not raw:
         return None
     try:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from auditor.simulator import Estate, Simulator
-from tests.simulator.wire import AS_OF, small
+from tests.simulator.wire import AS_OF, CONTOSO, small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-CONTOSO = Path(__file__).parents[2] / "samples" / "estates" / "contoso.yaml"
 
 
 @pytest.fixture(scope="session")

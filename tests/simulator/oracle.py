@@ -114,7 +114,7 @@ class Oracle:
 
     def _machine(self, machine: Any) -> Iterator[tuple[tuple[str, str], Verdict]]:
         identifier, tier = machine["id"].lower(), self._tier(machine)
-        found = dict.fromkeys(VM_RULES, ("not_applicable", None))
+        found: dict[str, Verdict] = dict.fromkeys(VM_RULES, ("not_applicable", None))
         if not self._excluded(machine):
             found |= self._judged(machine, identifier, tier)
         for rule, verdict in found.items():
@@ -284,5 +284,3 @@ class Oracle:
 def verdicts(estate: Estate) -> dict[tuple[str, str], Verdict]:
     """(rule, lower-cased resource id) -> verdict, passes included."""
     return dict(Oracle(estate).verdicts())
-
-

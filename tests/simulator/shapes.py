@@ -18,7 +18,9 @@ def _kind(value: object) -> str:
         return "boolean"
     if isinstance(value, (int, float)):
         return "number"
-    return {str: "string", list: "array", dict: "object"}[type(value)]
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
 
 
 def walk(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditor.simulator import Estate
-from tests.simulator.conftest import CONTOSO
 from tests.simulator.oracle import SNAPSHOT_RULES, VM_RULES, verdicts
-from tests.simulator.wire import AS_OF
+from tests.simulator.wire import AS_OF, CONTOSO
 
 if TYPE_CHECKING:
     from auditor.simulator import Simulator

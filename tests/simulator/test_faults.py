@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from auditor.simulator import Estate, Faults, Simulator
-from tests.simulator.test_rest import item, vault
-from tests.simulator.wire import AS_OF, ITEMS, MACHINES, ask, get, pages, send, small
+from tests.simulator.wire import AS_OF, ITEMS, MACHINES, ask, get, item, pages, send, small, vault
 
 VAULTS = "resources | where type =~ 'microsoft.recoveryservices/vaults' | project id, name | order by id asc"
 
@@ -43,7 +42,9 @@ def test_a_vault_can_be_denied_by_rest_only() -> None:
         identifier = ask(simulator, ITEMS).body["data"][0]["id"]
         refused = get(simulator, f"{identifier}/recoveryPoints")
         assert refused.status == 403
-        action = "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/recoveryPoints/read"
+        action = (
+            "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/recoveryPoints/read"
+        )
         assert action in refused.body["error"]["message"]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 
 from auditor.simulator import Estate, Simulator
-from tests.simulator.wire import AS_OF, GRAPH, Reply, get, send, small
+from tests.simulator.wire import AS_OF, GRAPH, Reply, everything, get, item, send, small, vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,21 +18,6 @@ if TYPE_CHECKING:
 def paged() -> Iterator[Simulator]:
     with Simulator(Estate.from_dict(small(5), AS_OF), quota=None, page_size=2) as simulator:
         yield simulator
-
-
-def vault(simulator: Simulator, name: str = "rsv-1") -> str:
-    subscription = simulator.estate.subscription_id("b")
-    return f"/subscriptions/{subscription}/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/{name}"
-
-
-def everything(simulator: Simulator, path: str, key: str = "nextLink", **query: str) -> list[Any]:
-    reply = get(simulator, path, **query)
-    rows = list(reply.body["value"])
-    while reply.body.get(key):
-        reply = send(simulator, "GET", reply.body[key])
-        assert reply.status == 200
-        rows += reply.body["value"]
-    return rows
 
 
 def test_the_subscription_list_names_them_all(simulator: Simulator) -> None:
@@ -64,10 +49,6 @@ def test_items_page_by_next_link(paged: Simulator) -> None:
     assert everything(paged, path, filter="backupManagementType eq 'AzureWorkload'") == []
     assert get(paged, path, filter="colour eq 'red'").status == 400
     assert get(paged, path, filter="this is no filter").status == 400
-
-
-def item(simulator: Simulator) -> str:
-    return str(everything(simulator, f"{vault(simulator)}/backupProtectedItems")[0]["id"])
 
 
 def test_recovery_points_page_and_semicolons_may_be_encoded(paged: Simulator) -> None:
@@ -192,9 +173,7 @@ def test_the_api_version_is_demanded(simulator: Simulator) -> None:
         assert (reply.status, reply.code) == (400, "MissingApiVersionParameter")
 
 
-@pytest.mark.parametrize(
-    ("token", "code"), [(None, "AuthenticationFailed"), ("another", "InvalidAuthenticationToken")]
-)
+@pytest.mark.parametrize(("token", "code"), [(None, "AuthenticationFailed"), ("another", "InvalidAuthenticationToken")])
 def test_only_the_token_opens(simulator: Simulator, token: str | None, code: str) -> None:
     reply = send(simulator, "GET", "/subscriptions?api-version=2022-12-01", token=token)
     assert (reply.status, reply.code) == (401, code)

@@ -138,7 +138,9 @@ def test_recovery_points_have_the_shape_of_azures(company: Simulator) -> None:
     ]
     assert lacking(sample, {"value": rows, "nextLink": None}, exceptions) == []
     assert sample.keys() == answer.keys()
-    statuses = {(tier["type"], tier["status"]) for row in rows for tier in row["properties"]["recoveryPointTierDetails"]}
+    statuses = {
+        (tier["type"], tier["status"]) for row in rows for tier in row["properties"]["recoveryPointTierDetails"]
+    }
     assert statuses >= {
         ("InstantRP", "Valid"), ("InstantRP", "Deleted"), ("HardenedRP", "Valid"), ("HardenedRP", "Deleted"),
         ("ArchivedRP", "Rehydrated"),

@@ -6,12 +6,14 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
     from auditor.simulator import Simulator
 
+CONTOSO = Path(__file__).parents[2] / "samples" / "estates" / "contoso.yaml"
 AS_OF = datetime(2026, 11, 22, 6, tzinfo=UTC)
 GRAPH = "/providers/Microsoft.ResourceGraph/resources?api-version=2021-03-01"
 ITEMS = (
@@ -49,7 +51,7 @@ def send(
     path: str,
     body: object = None,
     *,
-    token: str | None = "simulator",
+    token: str | None = "simulator",  # noqa: S107 - what the pretended Azure accepts
     content_type: str = "application/json",
 ) -> Reply:
     """Send one request; `path` may be a whole nextLink."""
@@ -84,7 +86,7 @@ def ask(simulator: Simulator, query: str, *, scope: dict[str, Any] | None = None
     return send(simulator, "POST", GRAPH, {"query": query, "options": chosen, **(scope or {})})
 
 
-def pages(simulator: Simulator, query: str, **options: object) -> list[Any]:
+def pages(simulator: Simulator, query: str, **options: Any) -> list[Any]:
     """Follow $skipToken to the end: the bodies of all pages."""
     bodies = [ask(simulator, query, **options).body]
     while "$skipToken" in bodies[-1]:
@@ -115,3 +117,22 @@ def small(count: int = 3, **vm: object) -> dict[str, Any]:
             {"name": "second", "in": "b/rg-b", "backup": {"vault": "rsv-2", "policy": "std"}},
         ],
     }
+
+
+def vault(simulator: Simulator, name: str = "rsv-1") -> str:
+    subscription = simulator.estate.subscription_id("b")
+    return f"/subscriptions/{subscription}/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/{name}"
+
+
+def everything(simulator: Simulator, path: str, key: str = "nextLink", **query: str) -> list[Any]:
+    reply = get(simulator, path, **query)
+    rows = list(reply.body["value"])
+    while reply.body.get(key):
+        reply = send(simulator, "GET", reply.body[key])
+        assert reply.status == 200
+        rows += reply.body["value"]
+    return rows
+
+
+def item(simulator: Simulator) -> str:
+    return str(everything(simulator, f"{vault(simulator)}/backupProtectedItems")[0]["id"])
