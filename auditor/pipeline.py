@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor import __version__, bundle, gate, history, rulebook, standard
@@ -15,10 +16,10 @@ from auditor.engine.evaluate import evaluate
 from auditor.errors import DocumentError
 from auditor.inventory import store as tables
 from auditor.inventory.facts import Circumstances, Facts
+from auditor.report import formats, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from auditor.collect import Azure
     from auditor.model import Results
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from auditor.standard import Standard, Waiver
 
 Tell = Callable[[str, str], None] if TYPE_CHECKING else Any
+
+
+DEFAULT_REPORTS = ("html", "pdf", "json")
 
 
 def silent(_stage: str, _detail: str) -> None:
@@ -209,6 +213,60 @@ def own_inputs(found: Bundle) -> Inputs:
     return inputs(
         found.folder / "standard.yaml", found.folder / "waivers.yaml", [found.folder / "rules"], shipped=False
     )
+
+
+def other_inputs(
+    found: Bundle, standard_path: Path | None, waivers_path: Path | None, rule_folders: Sequence[Path]
+) -> Inputs:
+    """Read the inputs for judging a bundle again: what is named here, and the bundle's own copies for the rest.
+
+    Rules named here are added to the shipped ones, as in an audit.
+    """
+    return inputs(
+        standard_path or found.folder / "standard.yaml",
+        waivers_path or found.folder / "waivers.yaml",
+        rule_folders or [found.folder / "rules"],
+        shipped=bool(rule_folders),
+    )
+
+
+def wanted_reports(asked: Sequence[str]) -> dict[str, Path | None]:
+    """Read `--report KIND[=PATH]`: kind -> path, None for its place in the bundle; ("",) asks for none.
+
+    Raises:
+        UsageError: an unknown kind, one that can't be made here, or a path that can't be written.
+    """
+    wanted: dict[str, Path | None] = {}
+    for text in asked or DEFAULT_REPORTS:
+        kind, _, path = text.partition("=")
+        if kind:
+            formats.find(kind).check()
+            wanted[kind] = Path(path) if path else None
+    for path in wanted.values():
+        if path is not None:
+            bundle.demand_writable(path)
+    return wanted
+
+
+def report(
+    made: Results, folder: Path, wanted: Mapping[str, Path | None], *, all_rows: bool = False, tell: Tell = silent
+) -> dict[str, Path]:
+    """Write the reports and their index; give kind -> path."""
+    if not wanted:
+        return {}
+    shown = view.build(made, all_rows=all_rows)
+    written: dict[str, Path] = {}
+    index = {}
+    for kind, path in wanted.items():
+        tell("report", kind)
+        form = formats.find(kind)
+        written[kind] = path or folder / form.default_name
+        body = form.render(shown)
+        write_atomically(written[kind], body)
+        name = written[kind].name if path is None else str(path.resolve())
+        index[kind] = {"path": name, "size": len(body), "sha256": bundle.digest_of_bytes(body)}
+    write_atomically(folder / "index.json", to_json({"manifest_digest": made.run.manifest_digest, "reports": index}))
+    return written
 
 
 def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, tell: Tell = silent) -> Path:

@@ -62,6 +62,23 @@ def digest_of(*texts: str) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
+def digest_of_bytes(body: bytes) -> str:
+    """Give the SHA-256 of a file's bytes, hex."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def demand_writable(path: Path) -> None:
+    """Make sure, before hours of collecting, that a file can be written later.
+
+    Raises:
+        UsageError: its folder does not exist or can't be written, or the path is a folder.
+    """
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        said = "is a folder" if path.is_dir() else "cannot be written" if folder.is_dir() else f"{folder} does not exist"
+        raise UsageError(f"--report …={path}: {said}", "name a file in a folder you may write to")
+
+
 def to_json(value: Any) -> bytes:
     """Write JSON as all files of a bundle hold it: indented, UTF-8, a newline at the end."""
     return (json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n").encode()

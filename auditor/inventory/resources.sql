@@ -9,7 +9,7 @@ CREATE MACRO whole_everywhere(names) AS
     (SELECT count(*) = 0 FROM covered WHERE list_contains(names, table_name) AND NOT whole)
     AND (SELECT count(*) = 0 FROM gap WHERE list_contains(names, table_name));
 CREATE MACRO keep_days(amount, unit) AS
-    amount * CASE lower(unit) WHEN 'days' THEN 1 WHEN 'weeks' THEN 7 WHEN 'months' THEN 30.4375 WHEN 'years' THEN 365.25 END;
+    amount * (CASE lower(unit) WHEN 'days' THEN 1 WHEN 'weeks' THEN 7 WHEN 'months' THEN 30.4375 WHEN 'years' THEN 365.25 END)::DOUBLE;
 
 CREATE TABLE known_subscription AS
 SELECT subscription_id, resource_name AS subscription_name, state,

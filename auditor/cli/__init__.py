@@ -1,0 +1,102 @@
+"""The command line. Parses, calls the pipeline, prints; this file alone ends the process."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from auditor import __version__
+from auditor.errors import AuditorError, ExitCode
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_COMMANDS = ("audit", "collect", "evaluate", "report", "rules", "demo")
+
+
+class _Lazy(click.Group):
+    """Imports a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        found = importlib.import_module(f"auditor.cli.{cmd_name}").command
+        return found if isinstance(found, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from auditor.document import did_you_mean  # noqa: PLC0415 - only needed for a typo
+
+            ctx.fail(f"no such command {args[0]!r}; {did_you_mean(args[0], _COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="auditor")
+def app() -> None:
+    """Tell, with evidence, whether every Azure VM can really be recovered.
+
+    \b
+    auditor demo                     the whole job against a pretend Azure, no account needed
+    auditor audit                    collect, judge, report and gate: the weekly job
+    auditor report latest -h         more reports from a run that was made before
+
+    Exit codes: 0 complete and clean, 1 findings at or above --fail-on, 2 wrong input, 3 evidence incomplete,
+    4 could not run, 70 a fault of this program, 130 and 143 interrupted.
+    """  # noqa: D301 - \b is click's mark for text that keeps its lines
+
+
+class _Terminated(BaseException):
+    """SIGTERM, turned into an exception so that a half-written bundle is removed."""
+
+
+def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        return int(app.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; nothing half-written was left", err=True)
+        return ExitCode.INTERRUPTED
+    except _Terminated:
+        click.echo("terminated; nothing half-written was left", err=True)
+        return ExitCode.TERMINATED
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except AuditorError as error:
+        click.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  {error.hint}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output left (`| head`): not our bug; keep the interpreter from complaining at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug gets its own exit code, not a traceback
+        if os.environ.get("AUDITOR_TRACEBACK"):
+            raise
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        click.echo(f"internal error: {said}", err=True)
+        click.echo("  this is a fault of auditor; set AUDITOR_TRACEBACK=1 for the details a report of it needs", err=True)
+        return ExitCode.BUG

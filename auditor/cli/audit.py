@@ -1,0 +1,60 @@
+"""`auditor audit`: collect, evaluate, report and gate."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli import options as opt
+from auditor.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("audit")
+@opt.config
+@opt.scope
+@opt.inputs
+@opt.store
+@opt.reports
+@opt.gate
+@opt.labels
+@opt.as_of
+@opt.output
+def command(**options: Any) -> int:
+    """Audit Azure: collect the evidence, judge it, write reports, and exit by the gate."""
+    return run(options)
+
+
+def run(options: dict[str, Any]) -> int:
+    """Do the job; give the exit code."""
+    from auditor import pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
+    from auditor.azure import AzureReader  # noqa: PLC0415
+    from auditor.cli import common, show  # noqa: PLC0415
+
+    chosen = common.cloud_of(options)
+    if options["as_of"] is not None and not chosen.loopback:
+        raise UsageError("--as-of is for a server on this machine; Azure is audited as it is now", "leave it out")
+    moment: datetime = options["as_of"] or datetime.now(UTC).replace(microsecond=0)
+    wanted = pipeline.wanted_reports(options["report"])
+    given = pipeline.inputs(options["standard"], options["waivers"], options["rules"])
+    settings = common.settings_of(options, common.scope_of(options), chosen)
+    store: Path = options["store"]
+    with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
+
+        async def collect_and_judge() -> pipeline.Bundle:
+            async with AzureReader(chosen, options["tenant"]) as azure:
+                return await pipeline.run(azure, given, settings, store, moment, progress.tell)
+
+        made = asyncio.run(collect_and_judge())
+        progress.tell("report", "")
+        results = pipeline.read(made, given)
+        written = pipeline.report(results, made.folder / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell)
+    code = common.exit_code(results, exit_zero=options["exit_zero"])
+    if not options["quiet"]:
+        show.result(results, written, made.folder, options["form"], code)
+    return code

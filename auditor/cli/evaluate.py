@@ -1,0 +1,50 @@
+"""`auditor evaluate`: judge a bundle again, offline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from auditor.cli import options as opt
+
+
+@click.command("evaluate")
+@click.argument("bundle")
+@opt.config
+@opt.inputs
+@opt.store
+@opt.reports
+@opt.gate
+@opt.as_of
+@opt.output
+def command(bundle: str, **options: Any) -> int:
+    """Judge BUNDLE (a folder, a run name, or `latest`) again, with its own inputs or others.
+
+    The outcome goes to evaluations/<digest of the inputs>/ in the bundle; its sealed findings never change. Reports
+    are only made where --report asks for them.
+    """
+    from auditor import bundle as bundles  # noqa: PLC0415 - see auditor.cli: commands import when they run
+    from auditor import pipeline  # noqa: PLC0415
+    from auditor.cli import common, show  # noqa: PLC0415
+
+    found = bundles.find(bundle, options["store"])
+    wanted = pipeline.wanted_reports(options["report"] or ("",))
+    given = pipeline.other_inputs(found, options["standard"], options["waivers"], options["rules"])
+    with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
+        findings = pipeline.evaluate_again(found, given, options["as_of"], progress.tell)
+        results = pipeline.read(
+            found,
+            given,
+            findings=findings,
+            as_of=options["as_of"],
+            threshold=options["fail_on"],
+            allow_incomplete=opt.listed(options["allow_incomplete"]) or None,
+        )
+        written = pipeline.report(
+            results, findings.parent / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell
+        )
+    code = common.exit_code(results, exit_zero=options["exit_zero"])
+    if not options["quiet"]:
+        show.result(results, written, findings.parent, options["form"], code)
+    return code

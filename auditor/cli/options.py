@@ -1,0 +1,121 @@
+"""Options that several commands share. A flag wins over AUDITOR_* variables, they over auditor.yaml, it over defaults."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.errors import UsageError
+from auditor.gate import DEFAULT, THRESHOLDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FORMATS = ("table", "json", "markdown", "github")
+
+
+def option(*names: str, **settings: Any) -> Decorator:
+    """Make an option that AUDITOR_<NAME> may set too."""
+    long = next(name for name in names if name.startswith("--")).split("/")[0]
+    return click.option(*names, envvar=f"AUDITOR_{long[2:].replace('-', '_').upper()}", **settings)
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Make one decorator of several; the first stands first in the help."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def _load_config(ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    from auditor import config  # noqa: PLC0415 - pydantic costs 0.2 s that `--help` need not pay
+
+    path = value or (config.DEFAULT if config.DEFAULT.exists() else None)
+    if path is not None:
+        ctx.default_map = {**config.read(path), **(ctx.default_map or {})}
+    return path
+
+
+config = option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    callback=_load_config,
+    help="Configuration file.  [default: ./auditor.yaml if there]",
+)
+
+scope = together(
+    option("-s", "--subscription", multiple=True, metavar="ID|NAME", help="Audit this subscription; repeatable.  [default: all readable]"),
+    option("--management-group", multiple=True, metavar="ID", help="Audit the subscriptions below this group; repeatable."),
+    option("--tenant", metavar="ID", help="Tenant to sign in to."),
+    option("--exclude-subscription", multiple=True, metavar="ID|NAME", help="Leave out of the population; repeatable."),
+    option("--expect-subscriptions", metavar="FILE|N", help="What should be readable: a file with one per line, or their number."),
+    option("--recovery-points", default="all", show_default=True, type=click.Choice(["all", "none"]), help="Which points are read."),
+    option("--cloud", type=click.Choice(["public", "usgov", "china", "custom"]), help="Azure cloud.  [default: public]"),
+    option("--arm-endpoint", metavar="URL", help="Resource Manager of a custom cloud; plain http on this machine only."),
+    option("--authority", metavar="URL", help="Sign-in host of a custom cloud."),
+    option("--audience", metavar="URI", help="Token audience of a custom cloud."),
+)
+
+inputs = together(
+    option("--standard", type=click.Path(path_type=Path), help="Data-protection standard.  [default: hybrid]"),
+    option("--waivers", type=click.Path(path_type=Path), help="Waiver register."),
+    option("--rules", multiple=True, type=click.Path(path_type=Path), help="Folder with rules of your own; repeatable."),
+)
+
+store = option(
+    "--store", type=click.Path(path_type=Path), default=Path("audits"), show_default=True, help="Where bundles live."
+)
+
+reports = together(
+    option("--report", multiple=True, metavar="KIND[=PATH]", help="html, pdf or json; repeatable.  [default: all three, in the bundle]"),
+    option("--all-rows", is_flag=True, help="Passes in json too."),
+)
+
+gate = together(
+    option("--fail-on", type=click.Choice(THRESHOLDS), help=f"Severity that trips the gate.  [default: {DEFAULT}]"),
+    option("--allow-incomplete", multiple=True, metavar="TABLE", help="Coverage gap that does not cause exit 3; repeatable or comma-separated."),
+    option("--exit-zero", is_flag=True, help="Exit 0 where 1 or 3 were due; said in the output."),
+)
+
+labels = together(
+    option("--organisation", default="", help="Name on the reports."),
+    option("--classification", default="", help="Label on the reports, such as CONFIDENTIAL."),
+)
+
+output = together(
+    option("-f", "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Form of the result on stdout."),
+    option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+    option("--no-progress", is_flag=True, help="No progress on stderr."),
+)
+
+as_of = option("--as-of", metavar="TIMESTAMP", callback=lambda _c, _p, value: moment(value), help="Judge as of this moment, e.g. 2026-11-22T06:00:00Z.")
+
+
+def moment(text: str | None) -> datetime | None:
+    """Read a timestamp; one without a zone is UTC.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError as error:
+        raise UsageError(f"--as-of {text}: not a timestamp", "write 2026-11-22T06:00:00Z") from error
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+
+
+def listed(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Take comma-separated and repeated values alike."""
+    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())

@@ -1,0 +1,38 @@
+"""`auditor report`: reports from a bundle, offline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from auditor.cli import options as opt
+
+
+@click.command("report")
+@click.argument("bundle")
+@opt.config
+@opt.store
+@opt.reports
+@opt.gate
+@opt.output
+def command(bundle: str, **options: Any) -> int:
+    """Make reports of BUNDLE (a folder, a run name, or `latest`); the same bundle gives the same bytes."""
+    from auditor import bundle as bundles  # noqa: PLC0415 - see auditor.cli: commands import when they run
+    from auditor import pipeline  # noqa: PLC0415
+    from auditor.cli import common, show  # noqa: PLC0415
+
+    found = bundles.find(bundle, options["store"])
+    wanted = pipeline.wanted_reports(options["report"])
+    with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
+        progress.tell("report", "")
+        results = pipeline.read(
+            found, threshold=options["fail_on"], allow_incomplete=opt.listed(options["allow_incomplete"]) or None
+        )
+        written = pipeline.report(
+            results, found.folder / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell
+        )
+    code = common.exit_code(results, exit_zero=options["exit_zero"])
+    if not options["quiet"]:
+        show.result(results, written, found.folder, options["form"], code)
+    return code

@@ -1,0 +1,164 @@
+"""What the terminal shows: progress on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from auditor.errors import ExitCode
+from auditor.model import Severity, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from auditor.model import Results
+
+_MARKS = {
+    Status.FAIL: "■",
+    Status.UNKNOWN: "◆",
+    Status.WAIVED: "◇",
+    Status.NOT_YET_DUE: "○",
+    Status.NOT_APPLICABLE: "–",
+    Status.PASS: "●",
+}
+_ANNOTATIONS = 10
+"""GitHub shows no more of a level per step."""
+
+
+class Progress:
+    """Tells the stages: bars on a terminal, one line a stage elsewhere, nothing where not wanted."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        """Say whether to tell anything."""
+        self._wanted = wanted
+        self._stage = ""
+        self._bars: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        if self._wanted and sys.stderr.isatty():
+            from rich.console import Console  # noqa: PLC0415 - rich costs 0.1 s that a pipe need not pay
+            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bars
+
+            self._bars = Bars(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[detail]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        if self._bars is not None:
+            self._bars.stop()
+
+    def tell(self, stage: str, detail: str) -> None:
+        """Take news; `detail` may end in `done/total`."""
+        if not self._wanted:
+            return
+        if self._bars is None:
+            if stage != self._stage:
+                click.echo(f"{stage} …", err=True)
+            self._stage = stage
+            return
+        if stage != self._stage:
+            self._stage = stage
+            self._task = self._bars.add_task(stage, total=None, detail="")
+        done, _, total = detail.rpartition(" ")[2].partition("/")
+        if total.isdigit() and done.isdigit():
+            self._bars.update(self._task, completed=int(done), total=int(total), detail=detail)
+        else:
+            self._bars.update(self._task, detail=detail)
+
+
+def result(results: Results, made: Mapping[str, Path], folder: Path, form: str, exit_code: int) -> None:
+    """Print a run's outcome in the form asked for."""
+    if form == "json":
+        click.echo(json.dumps(_plain(results, made, folder, exit_code), indent=1, ensure_ascii=False))
+    elif form in ("markdown", "github"):
+        click.echo(_markdown(results, made, folder))
+        if form == "github":
+            for line in _annotations(results):
+                click.echo(line)
+    else:
+        _table(results, made, folder, exit_code)
+
+
+def _plain(results: Results, made: Mapping[str, Path], folder: Path, exit_code: int) -> dict[str, Any]:
+    gate = results.gate
+    return {
+        "run": results.run.id,
+        "bundle": str(folder),
+        "complete": results.run.complete,
+        "exit_code": exit_code,
+        "gate": {
+            "exit_code": gate.exit_code,
+            "threshold": gate.threshold,
+            "reasons": [{"code": r.code, "count": r.count, "detail": r.detail} for r in gate.reasons],
+        },
+        "rules": {rule.id: {s.value: rule.statuses[s] for s in Status} for rule in results.rules},
+        "reports": {kind: str(path) for kind, path in made.items()},
+    }
+
+
+def _counts(results: Results) -> list[tuple[str, ...]]:
+    return [(rule.id, *(str(rule.statuses[s]) if rule.statuses[s] else "·" for s in _MARKS)) for rule in results.rules]
+
+
+def _table(results: Results, made: Mapping[str, Path], folder: Path, exit_code: int) -> None:
+    heads = ("rule", *(f"{mark} {status.value.replace('_', ' ')}" for status, mark in _MARKS.items()))
+    rows = _counts(results)
+    widths = [max(len(row[n]) for row in [heads, *rows]) for n in range(len(heads))]
+    for row in [heads, *rows]:
+        first, *rest = (cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        click.echo("  ".join([first, *rest]))
+    click.echo()
+    click.echo(f"evidence  {'complete' if results.run.complete else 'INCOMPLETE'}")
+    for reason in results.gate.reasons:
+        click.echo(f"gate      {reason.detail}")
+    click.echo(f"bundle    {folder}")
+    for kind, path in made.items():
+        click.echo(f"{kind:<9} {path}")
+    click.echo(f"exit      {exit_code} ({ExitCode(results.gate.exit_code).name.lower()})" + _forgiven(results, exit_code))
+
+
+def _forgiven(results: Results, exit_code: int) -> str:
+    return f"; {results.gate.exit_code} without --exit-zero" if exit_code != results.gate.exit_code else ""
+
+
+def _markdown(results: Results, made: Mapping[str, Path], folder: Path) -> str:
+    state = "complete" if results.run.complete else "**INCOMPLETE**"
+    lines = [
+        f"# Azure VM data protection as at {results.run.as_of:%Y-%m-%d %H:%M} UTC",
+        "",
+        f"Evidence {state}; standard {results.run.standard.name} {results.run.standard.version}; run `{results.run.id}`.",
+        "",
+        "| rule | " + " | ".join(f"{mark} {s.value.replace('_', ' ')}" for s, mark in _MARKS.items()) + " |",
+        "|---" * (len(_MARKS) + 1) + "|",
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in _counts(results)]
+    lines += ["", *(f"- {reason.detail}" for reason in results.gate.reasons)]
+    lines += ["", f"Bundle `{folder}`" + "".join(f", {kind} `{path}`" for kind, path in made.items())]
+    return "\n".join(lines)
+
+
+def _annotations(results: Results) -> list[str]:
+    levels = {"error": (Severity.CRITICAL, Severity.HIGH), "warning": (Severity.MEDIUM,), "notice": (Severity.LOW,)}
+    lines = []
+    for level, severities in levels.items():
+        found = [f for f in results.findings if f.status is Status.FAIL and f.severity in severities]
+        for finding in found[:_ANNOTATIONS]:
+            said = f"{finding.resource_name}: {finding.reason}".replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+            lines.append(f"::{level} title={finding.rule}::{said}")
+    return lines
