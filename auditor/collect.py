@@ -113,7 +113,9 @@ async def collect(azure: Azure, scope: Scope, draft: Draft, tell: Callable[[str]
     audited, subscriptions = _in_scope(seen, scope, ledger)
     visible = sorted(seen)
     await _ask(azure, tables["management_group"], None, visible, draft, ledger, tell)
-    questions = [table for table in tables.values() if table.kql and table.name not in ("subscription", "management_group")]
+    questions = [
+        table for table in tables.values() if table.kql and table.name not in ("subscription", "management_group")
+    ]
     kept: dict[str, list[Mapping[str, Any]]] = {"vault": [], "protected_item": []}
     width = asyncio.Semaphore(4)
 
@@ -166,7 +168,9 @@ def _named(seen: Mapping[str, Mapping[str, Any]], wanted: str, option: str) -> s
         return wanted.lower()
     found = [key for key, row in seen.items() if str(row.get("name", "")).casefold() == wanted.casefold()]
     if len(found) > 1:
-        raise UsageError(f"{option} {wanted}: {len(found)} subscriptions have this name", f"use an id: {', '.join(sorted(found))}")
+        raise UsageError(
+            f"{option} {wanted}: {len(found)} subscriptions have this name", f"use an id: {', '.join(sorted(found))}"
+        )
     return found[0] if found else None
 
 
@@ -191,7 +195,10 @@ def _in_scope(
         below = {
             key
             for key, row in seen.items()
-            if any(wanted.casefold() in (str(g.get("name", "")).casefold(), str(g.get("displayName", "")).casefold()) for g in _ancestors(row))
+            if any(
+                wanted.casefold() in (str(g.get("name", "")).casefold(), str(g.get("displayName", "")).casefold())
+                for g in _ancestors(row)
+            )
         }
         if not below:
             unread[wanted.lower()] = "management group without a visible subscription"
@@ -203,7 +210,9 @@ def _in_scope(
     if isinstance(scope.expect_subscriptions, tuple):
         for wanted in scope.expect_subscriptions:
             if _named(seen, wanted, "--expect-subscriptions") is None:
-                unread.setdefault(wanted.lower(), "expected by --expect-subscriptions, but not visible to this identity")
+                unread.setdefault(
+                    wanted.lower(), "expected by --expect-subscriptions, but not visible to this identity"
+                )
     expected = len(seen) + len(unread)
     if isinstance(scope.expect_subscriptions, int):
         expected = max(expected, scope.expect_subscriptions)
@@ -306,7 +315,7 @@ async def _items_of_vaults(
                 if error.status == HTTPStatus.NOT_FOUND:
                     return  # deleted since Resource Graph saw it; what Resource Graph said of its items stands
                 ledger.gaps.append(Gap("vault", vault_id, error.state, error.reason))
-                failed[vault_id.split("/")[2]].append(f"{vault_id.split('/')[-1]}: {error.reason}")
+                failed[vault_id.split("/")[2]].append(f"{vault_id.rsplit('/', maxsplit=1)[-1]}: {error.reason}")
 
     await asyncio.gather(*(one(vault_id) for vault_id in sorted(vaults)))
     for key, reasons in failed.items():
@@ -324,7 +333,9 @@ def _points_wanted(rows: Iterable[Mapping[str, Any]], audited: set[str]) -> dict
         if str(properties.get("backupManagementType") or "AzureIaasVM").lower() != "azureiaasvm":
             continue
         source = properties.get("dataSourceInfo") or {}
-        vm_id = properties.get("sourceResourceId") or properties.get("virtualMachineId") or source.get("resourceID") or ""
+        vm_id = (
+            properties.get("sourceResourceId") or properties.get("virtualMachineId") or source.get("resourceID") or ""
+        )
         place = re.match(r"/?subscriptions/([^/]+)/", str(vm_id).lower())
         # The vault's own list leaves the fabric out of the id; it is always Azure.
         item = _ITEM.fullmatch(str(row.get("id", "")))

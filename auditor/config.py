@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 DEFAULT = Path("auditor.yaml")
 
-Texts = Annotated[list[Annotated[str, BeforeValidator(str)]], BeforeValidator(lambda v: v if isinstance(v, list) else [v])]
+Texts = Annotated[
+    list[Annotated[str, BeforeValidator(str)]], BeforeValidator(lambda v: v if isinstance(v, list) else [v])
+]
 
 
 class Config(BaseModel):
@@ -27,12 +29,16 @@ class Config(BaseModel):
     management_group: Texts = Field(default=[], description="management groups whose subscriptions are audited")
     tenant: str | None = Field(default=None, description="tenant to sign in to")
     exclude_subscription: Texts = Field(default=[], description="subscriptions left out of the population")
-    expect_subscriptions: int | str | None = Field(default=None, description="file with the subscriptions that should be readable, or their number")
+    expect_subscriptions: int | str | None = Field(
+        default=None, description="file with the subscriptions that should be readable, or their number"
+    )
     cloud: Literal["public", "usgov", "china", "custom"] | None = None
     arm_endpoint: str | None = None
     authority: str | None = None
     audience: str | None = None
-    standard: str | None = Field(default=None, description="data-protection standard; the shipped hybrid one by default")
+    standard: str | None = Field(
+        default=None, description="data-protection standard; the shipped hybrid one by default"
+    )
     waivers: str | None = Field(default=None, description="waiver register")
     rules: Texts = Field(default=[], description="folders with rules of your own")
     store: str | None = Field(default=None, description="folder of the bundles")

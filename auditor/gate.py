@@ -66,7 +66,9 @@ def _incomplete(
     open_gaps = [gap for gap in gaps if gap.table not in allowed]
     if open_gaps:
         what = sorted({gap.table for gap in open_gaps})
-        reasons.append(GateReason("gaps", len(open_gaps), f"single resources that could not be read: {', '.join(what)}"))
+        reasons.append(
+            GateReason("gaps", len(open_gaps), f"single resources that could not be read: {', '.join(what)}")
+        )
     # Verdicts that are unknown only because of an allowed gap do not cause 3 either.
     unknown = sum(f.status is Status.UNKNOWN for f in findings)
     if unknown and not (allowed and not short and not open_gaps):

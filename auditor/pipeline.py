@@ -20,14 +20,15 @@ from auditor.report import formats, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
 
     from auditor.collect import Azure
     from auditor.model import Results
     from auditor.rulebook import Rulebook
     from auditor.standard import Standard, Waiver
 
-Tell = Callable[[str, str], None] if TYPE_CHECKING else Any
-
+    Tell: TypeAlias = Callable[[str, str], None]
+    """Takes a stage and a detail, which may end in `done/total`."""
 
 DEFAULT_REPORTS = ("html", "pdf", "json")
 
@@ -76,7 +77,9 @@ def inputs(
     Raises:
         DocumentError: something in them is wrong, or a rule fails its own tests.
     """
-    chosen = standard.read(standard_path or standard.default_path(), None if standard_path else "rules/standards/hybrid.yaml")
+    chosen = standard.read(
+        standard_path or standard.default_path(), None if standard_path else "rules/standards/hybrid.yaml"
+    )
     book = rulebook.read(rule_folders, chosen.file.rules, shipped=shipped)
     waivers = standard.read_waivers(waivers_path, chosen)
     standard.unknown_rules(waivers, waivers_path, {rule.id for rule in book.rules})
@@ -117,7 +120,12 @@ async def run(
         previous = history.before(store, as_of)
         history.carry(previous, inventory, draft.folder / "history.parquet", as_of)
         known = Circumstances(
-            as_of, given.standard, covered.coverage, covered.gaps, _points_read(settings.scope), draft.folder / "history.parquet"
+            as_of,
+            given.standard,
+            covered.coverage,
+            covered.gaps,
+            _points_read(settings.scope),
+            draft.folder / "history.parquet",
         )
         with Facts.open(inventory, known) as facts:
             evaluate(
@@ -151,7 +159,11 @@ def _facts_of_run(
         "finished_at": _stamp(datetime.now(UTC)),
         "tool_version": __version__,
         "rules_digest": given.book.digest,
-        "standard": {"name": given.standard.ref.name, "version": given.standard.ref.version, "digest": given.standard.digest},
+        "standard": {
+            "name": given.standard.ref.name,
+            "version": given.standard.ref.version,
+            "digest": given.standard.digest,
+        },
         "scope": asdict(settings.scope),
         "identity": dict(azure.identity),
         "cloud": settings.cloud,
@@ -189,7 +201,12 @@ def read(
     moment = as_of or found.as_of
     covered = found.covered()
     known = Circumstances(
-        moment, given.standard, covered.coverage, covered.gaps, found.run["scope"]["recovery_points"] != "none", found.history
+        moment,
+        given.standard,
+        covered.coverage,
+        covered.gaps,
+        found.run["scope"]["recovery_points"] != "none",
+        found.history,
     )
     judged = results.Judged(
         found, findings or found.folder / "findings", given.book, given.standard, given.waivers, given.self_test, moment
@@ -242,9 +259,9 @@ def wanted_reports(asked: Sequence[str]) -> dict[str, Path | None]:
         if kind:
             formats.find(kind).check()
             wanted[kind] = Path(path) if path else None
-    for path in wanted.values():
-        if path is not None:
-            bundle.demand_writable(path)
+    for target in wanted.values():
+        if target is not None:
+            bundle.demand_writable(target)
     return wanted
 
 
@@ -280,14 +297,23 @@ def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, 
     shutil.rmtree(scratch, ignore_errors=True)
     covered = found.covered()
     known = Circumstances(
-        moment, given.standard, covered.coverage, covered.gaps, found.run["scope"]["recovery_points"] != "none", found.history
+        moment,
+        given.standard,
+        covered.coverage,
+        covered.gaps,
+        found.run["scope"]["recovery_points"] != "none",
+        found.history,
     )
     with Facts.open(found.inventory, known) as facts:
         evaluate(given.book, facts, given.waivers, moment.date(), scratch / "findings", lambda r: tell("evaluate", r))
     about = {
         "as_of": _stamp(moment),
         "rules_digest": given.book.digest,
-        "standard": {"name": given.standard.ref.name, "version": given.standard.ref.version, "digest": given.standard.digest},
+        "standard": {
+            "name": given.standard.ref.name,
+            "version": given.standard.ref.version,
+            "digest": given.standard.digest,
+        },
         "waivers": bundle.digest_of(given.waivers_text),
         "manifest_digest": found.manifest_digest,
     }

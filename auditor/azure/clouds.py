@@ -83,7 +83,12 @@ def cloud(
             raise UsageError(f"--arm-endpoint {arm_endpoint}: a token is never sent over plain http", remedy)
         return Cloud("custom", endpoint, "", "")
     scope = f"{(audience or endpoint).rstrip('/')}/.default"
-    return Cloud("custom", endpoint, scope, authority.removeprefix("https://").rstrip("/") if authority else _KNOWN["public"].authority)
+    return Cloud(
+        "custom",
+        endpoint,
+        scope,
+        authority.removeprefix("https://").rstrip("/") if authority else _KNOWN["public"].authority,
+    )
 
 
 def _on_this_machine(host: str) -> bool:

@@ -125,7 +125,9 @@ class AzureReader:
                 return await self._query_once(kql, subscriptions, token, number)
             except _TooLargeError as error:
                 if self._page == 1:
-                    raise ReadError(CoverageState.FAILED, "one row alone is larger than Resource Graph answers") from error
+                    raise ReadError(
+                        CoverageState.FAILED, "one row alone is larger than Resource Graph answers"
+                    ) from error
                 # For the rest of the run: what was too large for one question is so for its next pages too.
                 self._page = max(self._page // 2, 1)
 
@@ -197,9 +199,7 @@ class AzureReader:
             self._buckets[key] = Bucket(self._patience)
         return self._backups[key]
 
-    async def _pages(
-        self, pager: Any, subscription_id: str, heard: _Heard, sent: str | None
-    ) -> AsyncIterator[Answer]:
+    async def _pages(self, pager: Any, subscription_id: str, heard: _Heard, sent: str | None) -> AsyncIterator[Answer]:
         bucket = self._buckets[subscription_id.lower()]
         pages = pager.by_page()
         number, passed = 1, set[str]()
@@ -330,5 +330,3 @@ def _said(error: AzureError, status: int | None) -> str:
         kind = "the answer was damaged" if status else "no answer"
         return f"{kind} ({type(error).__name__})"
     return f"HTTP {status}" + (f" {code}" if code else "")
-
-

@@ -54,7 +54,9 @@ class SignIn:
                 raise UsageError(f"{TOKEN_VARIABLE} is not set", remedy)
             self._token = token
         else:
-            self._credential = DefaultAzureCredential(authority=cloud.authority, exclude_interactive_browser_credential=True)
+            self._credential = DefaultAzureCredential(
+                authority=cloud.authority, exclude_interactive_browser_credential=True
+            )
 
     async def sign_in(self) -> None:
         """Get a first token and read who it speaks for.

@@ -75,7 +75,9 @@ def demand_writable(path: Path) -> None:
     """
     folder = path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        said = "is a folder" if path.is_dir() else "cannot be written" if folder.is_dir() else f"{folder} does not exist"
+        said = (
+            "is a folder" if path.is_dir() else "cannot be written" if folder.is_dir() else f"{folder} does not exist"
+        )
         raise UsageError(f"--report …={path}: {said}", "name a file in a folder you may write to")
 
 
@@ -199,7 +201,9 @@ def create(store: Path, as_of: datetime) -> Draft:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise UsageError(f"--store {store}: cannot be written: {error.strerror}", "name a folder you may write to") from error
+        raise UsageError(
+            f"--store {store}: cannot be written: {error.strerror}", "name a folder you may write to"
+        ) from error
     return Draft(folder, target, as_of)
 
 

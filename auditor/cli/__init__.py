@@ -93,10 +93,12 @@ def _run() -> int:
         # The reader of our output left (`| head`): not our bug; keep the interpreter from complaining at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug gets its own exit code, not a traceback
+    except Exception as error:
         if os.environ.get("AUDITOR_TRACEBACK"):
             raise
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         click.echo(f"internal error: {said}", err=True)
-        click.echo("  this is a fault of auditor; set AUDITOR_TRACEBACK=1 for the details a report of it needs", err=True)
+        click.echo(
+            "  this is a fault of auditor; set AUDITOR_TRACEBACK=1 for the details a report of it needs", err=True
+        )
         return ExitCode.BUG

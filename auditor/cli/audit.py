@@ -14,6 +14,8 @@ from auditor.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from auditor.bundle import Bundle
+
 
 @click.command("audit")
 @opt.config
@@ -46,14 +48,16 @@ def run(options: dict[str, Any]) -> int:
     store: Path = options["store"]
     with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
 
-        async def collect_and_judge() -> pipeline.Bundle:
+        async def collect_and_judge() -> Bundle:
             async with AzureReader(chosen, options["tenant"]) as azure:
                 return await pipeline.run(azure, given, settings, store, moment, progress.tell)
 
         made = asyncio.run(collect_and_judge())
         progress.tell("report", "")
         results = pipeline.read(made, given)
-        written = pipeline.report(results, made.folder / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell)
+        written = pipeline.report(
+            results, made.folder / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell
+        )
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
         show.result(results, written, made.folder, options["form"], code)

@@ -37,7 +37,9 @@ def _expected(text: str | None) -> tuple[str, ...] | int | None:
     try:
         lines = Path(text).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--expect-subscriptions {text}: cannot be read", "name a text file or give a number") from error
+        raise UsageError(
+            f"--expect-subscriptions {text}: cannot be read", "name a text file or give a number"
+        ) from error
     names = tuple(line.partition("#")[0].strip() for line in lines)
     return tuple(name for name in names if name)
 

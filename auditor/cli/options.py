@@ -54,14 +54,36 @@ config = option(
 )
 
 scope = together(
-    option("-s", "--subscription", multiple=True, metavar="ID|NAME", help="Audit this subscription; repeatable.  [default: all readable]"),
-    option("--management-group", multiple=True, metavar="ID", help="Audit the subscriptions below this group; repeatable."),
+    option(
+        "-s",
+        "--subscription",
+        multiple=True,
+        metavar="ID|NAME",
+        help="Audit this subscription; repeatable.  [default: all readable]",
+    ),
+    option(
+        "--management-group", multiple=True, metavar="ID", help="Audit the subscriptions below this group; repeatable."
+    ),
     option("--tenant", metavar="ID", help="Tenant to sign in to."),
     option("--exclude-subscription", multiple=True, metavar="ID|NAME", help="Leave out of the population; repeatable."),
-    option("--expect-subscriptions", metavar="FILE|N", help="What should be readable: a file with one per line, or their number."),
-    option("--recovery-points", default="all", show_default=True, type=click.Choice(["all", "none"]), help="Which points are read."),
-    option("--cloud", type=click.Choice(["public", "usgov", "china", "custom"]), help="Azure cloud.  [default: public]"),
-    option("--arm-endpoint", metavar="URL", help="Resource Manager of a custom cloud; plain http on this machine only."),
+    option(
+        "--expect-subscriptions",
+        metavar="FILE|N",
+        help="What should be readable: a file with one per line, or their number.",
+    ),
+    option(
+        "--recovery-points",
+        default="all",
+        show_default=True,
+        type=click.Choice(["all", "none"]),
+        help="Which points are read.",
+    ),
+    option(
+        "--cloud", type=click.Choice(["public", "usgov", "china", "custom"]), help="Azure cloud.  [default: public]"
+    ),
+    option(
+        "--arm-endpoint", metavar="URL", help="Resource Manager of a custom cloud; plain http on this machine only."
+    ),
     option("--authority", metavar="URL", help="Sign-in host of a custom cloud."),
     option("--audience", metavar="URI", help="Token audience of a custom cloud."),
 )
@@ -69,7 +91,9 @@ scope = together(
 inputs = together(
     option("--standard", type=click.Path(path_type=Path), help="Data-protection standard.  [default: hybrid]"),
     option("--waivers", type=click.Path(path_type=Path), help="Waiver register."),
-    option("--rules", multiple=True, type=click.Path(path_type=Path), help="Folder with rules of your own; repeatable."),
+    option(
+        "--rules", multiple=True, type=click.Path(path_type=Path), help="Folder with rules of your own; repeatable."
+    ),
 )
 
 store = option(
@@ -77,13 +101,23 @@ store = option(
 )
 
 reports = together(
-    option("--report", multiple=True, metavar="KIND[=PATH]", help="html, pdf or json; repeatable.  [default: all three, in the bundle]"),
+    option(
+        "--report",
+        multiple=True,
+        metavar="KIND[=PATH]",
+        help="html, pdf or json; repeatable.  [default: all three, in the bundle]",
+    ),
     option("--all-rows", is_flag=True, help="Passes in json too."),
 )
 
 gate = together(
     option("--fail-on", type=click.Choice(THRESHOLDS), help=f"Severity that trips the gate.  [default: {DEFAULT}]"),
-    option("--allow-incomplete", multiple=True, metavar="TABLE", help="Coverage gap that does not cause exit 3; repeatable or comma-separated."),
+    option(
+        "--allow-incomplete",
+        multiple=True,
+        metavar="TABLE",
+        help="Coverage gap that does not cause exit 3; repeatable or comma-separated.",
+    ),
     option("--exit-zero", is_flag=True, help="Exit 0 where 1 or 3 were due; said in the output."),
 )
 
@@ -93,12 +127,25 @@ labels = together(
 )
 
 output = together(
-    option("-f", "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Form of the result on stdout."),
+    option(
+        "-f",
+        "--format",
+        "form",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="Form of the result on stdout.",
+    ),
     option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
     option("--no-progress", is_flag=True, help="No progress on stderr."),
 )
 
-as_of = option("--as-of", metavar="TIMESTAMP", callback=lambda _c, _p, value: moment(value), help="Judge as of this moment, e.g. 2026-11-22T06:00:00Z.")
+as_of = option(
+    "--as-of",
+    metavar="TIMESTAMP",
+    callback=lambda _c, _p, value: moment(value),
+    help="Judge as of this moment, e.g. 2026-11-22T06:00:00Z.",
+)
 
 
 def moment(text: str | None) -> datetime | None:

@@ -54,7 +54,9 @@ def show(rule: str, **options: Any) -> int:
         whole = file.model_dump(mode="json") | {"area": found.area, "params_as_set": dict(book.params[rule])}
         click.echo(json.dumps(whole, indent=1, ensure_ascii=False))
         return ExitCode.OK
-    click.echo(f"{file.id}  {book.severities[rule].value}  about: {file.resource_type}  ({found.path})\n\n{file.title}\n")
+    click.echo(
+        f"{file.id}  {book.severities[rule].value}  about: {file.resource_type}  ({found.path})\n\n{file.title}\n"
+    )
     click.echo(f"Why    {file.rationale}\n")
     for where, text in file.remediation.items():
         click.echo(f"{'Fix' if where == 'portal' else '':<6} {text}")

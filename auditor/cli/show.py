@@ -121,7 +121,9 @@ def _table(results: Results, made: Mapping[str, Path], folder: Path, exit_code: 
     rows = _counts(results)
     widths = [max(len(row[n]) for row in [heads, *rows]) for n in range(len(heads))]
     for row in [heads, *rows]:
-        first, *rest = (cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        first, *rest = (
+            cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         click.echo("  ".join([first, *rest]))
     click.echo()
     click.echo(f"evidence  {'complete' if results.run.complete else 'INCOMPLETE'}")
@@ -130,7 +132,9 @@ def _table(results: Results, made: Mapping[str, Path], folder: Path, exit_code: 
     click.echo(f"bundle    {folder}")
     for kind, path in made.items():
         click.echo(f"{kind:<9} {path}")
-    click.echo(f"exit      {exit_code} ({ExitCode(results.gate.exit_code).name.lower()})" + _forgiven(results, exit_code))
+    click.echo(
+        f"exit      {exit_code} ({ExitCode(results.gate.exit_code).name.lower()})" + _forgiven(results, exit_code)
+    )
 
 
 def _forgiven(results: Results, exit_code: int) -> str:
@@ -159,6 +163,10 @@ def _annotations(results: Results) -> list[str]:
     for level, severities in levels.items():
         found = [f for f in results.findings if f.status is Status.FAIL and f.severity in severities]
         for finding in found[:_ANNOTATIONS]:
-            said = f"{finding.resource_name}: {finding.reason}".replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+            said = (
+                f"{finding.resource_name}: {finding.reason}".replace("%", "%25")
+                .replace("\r", "%0D")
+                .replace("\n", "%0A")
+            )
             lines.append(f"::{level} title={finding.rule}::{said}")
     return lines

@@ -106,7 +106,11 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
 def _rounded(con: duckdb.DuckDBPyConnection, name: str) -> str:
     # Engines differ in the last digits of a division: evidence is rounded so that a re-run compares equal.
     kinds = {row[0]: row[1] for row in con.execute("DESCRIBE verdict").fetchall()}
-    value = f"round(v.{name}::DOUBLE, 4)" if kinds[name].startswith(("DOUBLE", "FLOAT", "DECIMAL", "HUGEINT")) else f"v.{name}"
+    value = (
+        f"round(v.{name}::DOUBLE, 4)"
+        if kinds[name].startswith(("DOUBLE", "FLOAT", "DECIMAL", "HUGEINT"))
+        else f"v.{name}"
+    )
     return f"{name} := {value}"
 
 

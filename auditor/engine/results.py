@@ -273,7 +273,7 @@ def _population(facts: Facts) -> tuple[Population, ...]:
 def _verdicts(judged: Judged, kind: str) -> tuple[str, str, list[str]]:
     """Give SQL that puts every rule's status beside a resource: columns, joins, and the rules in order."""
     rules = [rule.id for rule in judged.book.rules if rule.file.resource_type == kind]
-    columns = "".join(f", f{n}.status" for n in range(len(rules)))
+    columns = ", ".join(f"f{n}.status" for n in range(len(rules)))
     joins = " ".join(
         f"LEFT JOIN {_parquet(judged, rule)} f{n} ON f{n}.resource_no = n.resource_no" for n, rule in enumerate(rules)
     )
@@ -282,19 +282,19 @@ def _verdicts(judged: Judged, kind: str) -> tuple[str, str, list[str]]:
 
 def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
     columns, joins, rules = _verdicts(judged, "vm")
-    rows = facts.con.execute(
+    rows = facts.rows(
         f"""
         WITH found AS (SELECT DISTINCT vm_no, day_no FROM recovery_point),
              total AS (
                  SELECT e.vm_no, count(*) AS expected, count(*) FILTER (f.day_no IS NULL) AS missing
                  FROM expected_day e LEFT JOIN found f ON f.vm_no = e.vm_no AND f.day_no = e.day_no GROUP BY 1
              )
-        SELECT n.resource_id, n.resource_name, n.resource_group, n.subscription_id, r.subscription_name, n.location,
-               n.class, n.tier, n.owner, n.excluded_code, p.state, p.item_id, p.vault_name, p.policy_name,
-               p.newest_point_age_hours, p.newest_vaulted_point_age_hours, p.oldest_point_age_hours, p.point_count,
-               n.daily_keep_days, n.weekly_keep_days, n.monthly_keep_days, n.yearly_keep_days,
-               p.policy_daily_days, p.policy_weekly_days, p.policy_monthly_days, p.policy_yearly_days,
-               t.expected, t.missing {columns}
+        SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name, n.location,
+               n.class AS class_, n.tier, n.owner, n.excluded_code, p.state AS protection, p.item_id, p.vault_name,
+               p.policy_name, p.newest_point_age_hours, p.newest_vaulted_point_age_hours, p.oldest_point_age_hours, p.point_count,
+               [n.daily_keep_days, n.weekly_keep_days, n.monthly_keep_days, n.yearly_keep_days] AS demanded,
+               [p.policy_daily_days, p.policy_weekly_days, p.policy_monthly_days, p.policy_yearly_days] AS promised,
+               t.expected AS expected_points, t.missing AS missing_points, [{columns}]::VARCHAR[] AS verdicts
         FROM vm n
         JOIN resource r ON r.resource_no = n.resource_no
         LEFT JOIN protection p ON p.vm_no = n.resource_no
@@ -302,38 +302,35 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
         {joins}
         ORDER BY n.resource_id
         """
-    ).fetchall()
+    )
     names = ("daily", "weekly", "monthly", "yearly")
     return tuple(
         Machine(
-            *row[:18],
-            demanded_days=dict(zip(names, row[18:22], strict=True)),
-            promised_days=dict(zip(names, row[22:26], strict=True)),
-            expected_points=row[26],
-            missing_points=row[27],
-            statuses={rule: Status(status) for rule, status in zip(rules, row[28:], strict=True) if status},
+            demanded_days=dict(zip(names, row.pop("demanded"), strict=True)),
+            promised_days=dict(zip(names, row.pop("promised"), strict=True)),
+            statuses=_by_rule(rules, row.pop("verdicts")),
+            **row,
         )
         for row in rows
     )
+
+
+def _by_rule(rules: Sequence[str], verdicts: Sequence[str | None]) -> dict[str, Status]:
+    return {rule: Status(verdict) for rule, verdict in zip(rules, verdicts, strict=True) if verdict}
 
 
 def _snapshots(judged: Judged, facts: Facts) -> tuple[SnapshotRecord, ...]:
     columns, joins, rules = _verdicts(judged, "snapshot")
-    rows = facts.con.execute(
+    rows = facts.rows(
         f"""
-        SELECT n.resource_id, n.resource_name, n.resource_group, n.subscription_id, r.subscription_name, n.age_hours,
-               n.size_gib, n.sku, n.incremental, n.provenance, n.source_id, n.owner {columns}
+        SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name,
+               n.age_hours, n.size_gib, n.sku, n.incremental, n.provenance, n.source_id AS source_disk_id, n.owner,
+               [{columns}]::VARCHAR[] AS verdicts
         FROM snapshot n JOIN resource r ON r.resource_no = n.resource_no {joins}
         ORDER BY n.resource_id
         """
-    ).fetchall()
-    return tuple(
-        SnapshotRecord(
-            *row[:12],
-            statuses={rule: Status(status) for rule, status in zip(rules, row[12:], strict=True) if status},
-        )
-        for row in rows
     )
+    return tuple(SnapshotRecord(statuses=_by_rule(rules, row.pop("verdicts")), **row) for row in rows)
 
 
 def _tiers(standard: Standard, facts: Facts) -> tuple[TierDemand, ...]:
@@ -349,7 +346,9 @@ def _tiers(standard: Standard, facts: Facts) -> tuple[TierDemand, ...]:
             weekly_keep_days=days(kept.weekly.keep) if kept and kept.weekly.keep else None,
             monthly_keep_days=days(kept.monthly.keep) if kept and kept.monthly.keep else None,
             yearly_keep_days=days(kept.yearly.keep) if kept and kept.yearly.keep else None,
-            snapshot_daily_keep_days=days(tier.snapshot.daily_keep) if tier.snapshot and tier.snapshot.daily_keep else None,
+            snapshot_daily_keep_days=days(tier.snapshot.daily_keep)
+            if tier.snapshot and tier.snapshot.daily_keep
+            else None,
             justification=tier.justification,
             vm_count=int(counts.get(name, 0)),
         )
@@ -357,7 +356,9 @@ def _tiers(standard: Standard, facts: Facts) -> tuple[TierDemand, ...]:
     return tuple(demand(name, tier) for name, tier in standard.tiers.items())
 
 
-_PLACE = re.compile(r"/(subscriptions|resourceGroups|vaults|protectionContainers|protectedItems)/[^/]+", flags=re.IGNORECASE)
+_PLACE = re.compile(
+    r"/(subscriptions|resourceGroups|vaults|protectionContainers|protectedItems)/[^/]+", flags=re.IGNORECASE
+)
 
 
 def _questions(bundle: Bundle) -> tuple[Question, ...]:

@@ -42,7 +42,9 @@ def run(rule: Rule, empty: Facts) -> list[Outcome]:
         rule: has passed the gate.
         empty: tables without rows; each test fills them and takes its rows back.
     """
-    return [Outcome(rule.id, test.name, tuple(_run(rule, number, empty))) for number, test in enumerate(rule.file.tests)]
+    return [
+        Outcome(rule.id, test.name, tuple(_run(rule, number, empty))) for number, test in enumerate(rule.file.tests)
+    ]
 
 
 def run_all(rules: Sequence[Rule], empty: Facts) -> list[Outcome]:
@@ -76,7 +78,9 @@ def _insert(rule: Rule, number: int, con: duckdb.DuckDBPyConnection, table: str,
     columns = open_tables().get(table)
     key = ("tests", number, "given", table)
     if columns is None:
-        raise DocumentError([rule.document.fault(key, f"there is no table {table!r}", did_you_mean(table, open_tables()))])
+        raise DocumentError(
+            [rule.document.fault(key, f"there is no table {table!r}", did_you_mean(table, open_tables()))]
+        )
     for position, row in enumerate(rows):
         unknown = [name for name in row if name not in columns]
         if unknown:

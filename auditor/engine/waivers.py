@@ -53,7 +53,9 @@ def records(
         if matched == 0:
             notes.append("covers no fail of this run")
         elif population and 100 * matched / population > BROAD_PCT:
-            notes.append(f"covers {matched} of {population} ({100 * matched / population:.0f} %), more than {BROAD_PCT:.0f} %")
+            notes.append(
+                f"covers {matched} of {population} ({100 * matched / population:.0f} %), more than {BROAD_PCT:.0f} %"
+            )
         if 0 <= left <= EXPIRING_DAYS:
             notes.append(f"ends in {left} days")
         made.append(

@@ -140,7 +140,12 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     con.execute(f"CREATE TABLE setting AS SELECT {wanted}", {name: value for name, (_, value) in settings.items()})
     _fill(con, "tier", _TIER_COLUMNS, [_tier(name, tier) for name, tier in given.standard.tiers.items()])
     marks = [
-        (name, m.name_prefix and m.name_prefix.casefold(), m.tag_prefix and m.tag_prefix.casefold(), m.name_prefix or m.tag_prefix)
+        (
+            name,
+            m.name_prefix and m.name_prefix.casefold(),
+            m.tag_prefix and m.tag_prefix.casefold(),
+            m.name_prefix or m.tag_prefix,
+        )
         for name, m in file.snapshots.third_party.items()
     ]
     _fill(con, "third_party", "product VARCHAR, name_prefix VARCHAR, tag_prefix VARCHAR, mark VARCHAR", marks)
@@ -150,7 +155,9 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     _fill(con, "gap", "table_name VARCHAR, resource_id VARCHAR", gaps)
     columns_ = "kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ"
     if given.history is not None and given.history.exists():
-        con.execute(f"CREATE TABLE known AS SELECT kind, key, first_seen FROM read_parquet({quote(str(given.history))})")
+        con.execute(
+            f"CREATE TABLE known AS SELECT kind, key, first_seen FROM read_parquet({quote(str(given.history))})"
+        )
     else:
         _fill(con, "known", columns_, [])
 
@@ -215,7 +222,8 @@ def _classified(standard: Standard) -> str:
     chosen = f"CASE {' '.join(class_)} END" if class_ else "NULL::VARCHAR"
     tied = f"CASE {' '.join(conflict)} ELSE false END" if conflict else "false"
     rows = ", ".join(
-        f"({quote(rule.name)}, {quote(rule.tier)}, {quote(rule.owner) if rule.owner else 'NULL'})" for rule in by_name.values()
+        f"({quote(rule.name)}, {quote(rule.tier)}, {quote(rule.owner) if rule.owner else 'NULL'})"
+        for rule in by_name.values()
     )
     classes = f"(VALUES {rows})" if rows else "(SELECT NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR)"
     return f"""

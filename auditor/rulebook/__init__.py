@@ -200,7 +200,9 @@ def _rule(path: Path, root: Path) -> Rule:
         faults.append(document.fault(("id",), f"id {file.id!r} and file name {path.stem!r} differ", "make them equal"))
     proven = {e.status.value for test in file.tests for e in test.expect.values()} | set(file.cannot)
     faults += [
-        document.fault(("tests",), f"no test expects {status!r}", f"add one, or say why under `cannot: {{{status}: …}}`")
+        document.fault(
+            ("tests",), f"no test expects {status!r}", f"add one, or say why under `cannot: {{{status}: …}}`"
+        )
         for status in ("pass", "fail", "unknown")
         if status not in proven
     ]

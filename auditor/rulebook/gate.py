@@ -22,14 +22,11 @@ if TYPE_CHECKING:
     from auditor.rulebook import Rule
 
 FUNCTIONS = frozenset(
-    """abs avg bool_and bool_or case cast ceil coalesce concat concat_ws contains count count_if ends_with floor
-    greatest if ilike lag lead least length like logical_and logical_or lower max median min nullif replace round
-    row_number split_part starts_with string_agg group_concat substring sum trim try_cast upper
-    and or not xor safe_concat dpipe""".split()
+    ["abs", "avg", "bool_and", "bool_or", "case", "cast", "ceil", "coalesce", "concat", "concat_ws", "contains", "count", "count_if", "ends_with", "floor", "greatest", "if", "ilike", "lag", "lead", "least", "length", "like", "logical_and", "logical_or", "lower", "max", "median", "min", "nullif", "replace", "round", "row_number", "split_part", "starts_with", "string_agg", "group_concat", "substring", "sum", "trim", "try_cast", "upper", "and", "or", "not", "xor", "safe_concat", "dpipe"]
 )
 """Functions with one meaning on every engine that the SQL is carried to."""
 
-_REFUSED: dict[type[exp.Expression], str] = {
+_REFUSED: dict[type[exp.Expr], str] = {
     exp.Star: "`*` hides which columns are evidence; name them",
     exp.Lambda: "lists and lambdas belong into the views",
     exp.Array: "lists belong into the views",
@@ -76,7 +73,8 @@ def demand(rules: Sequence[Rule], tables: Mapping[str, Sequence[str]]) -> None:
 
 def evidence_columns(rule: Rule) -> list[str]:
     """Give the columns beside resource_id, status, reason and severity."""
-    names = sqlglot.parse_one(rule.file.sql, read="duckdb").named_selects
+    tree = sqlglot.parse_one(rule.file.sql, read="duckdb")
+    names = tree.named_selects if isinstance(tree, exp.Query) else []
     return [name for name in names if name not in ("resource_id", "status", "reason", "severity")]
 
 
@@ -85,14 +83,14 @@ def _fault(rule: Rule, line: int, message: str, hint: str = "") -> Fault:
     return Fault(rule.path, rule.document.line(("sql",)) + line, message, hint)
 
 
-def _line(node: exp.Expression) -> int:
+def _line(node: exp.Expr) -> int:
     for part in (node, *node.find_all(exp.Identifier)):
         if "line" in part.meta:
             return int(part.meta["line"])
     return 1
 
 
-def _tables(rule: Rule, tree: exp.Expression, tables: Mapping[str, Sequence[str]]) -> list[Fault]:
+def _tables(rule: Rule, tree: exp.Expr, tables: Mapping[str, Sequence[str]]) -> list[Fault]:
     faults: list[Fault] = []
     ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
     if any(with_.args.get("recursive") for with_ in tree.find_all(exp.With)):
@@ -110,12 +108,14 @@ def _tables(rule: Rule, tree: exp.Expression, tables: Mapping[str, Sequence[str]
                     _fault(rule, _line(table), f"there is no table {table.name!r}", did_you_mean(table.name, tables))
                 )
     if not faults and read != set(rule.file.reads):
-        where = rule.document.fault(("reads",), f"reads says {sorted(rule.file.reads)}, the SQL reads {sorted(read)}", "")
+        where = rule.document.fault(
+            ("reads",), f"reads says {sorted(rule.file.reads)}, the SQL reads {sorted(read)}", ""
+        )
         faults.append(Fault(where.path, where.line, where.message, "make them equal"))
     return faults
 
 
-def _constructs(rule: Rule, tree: exp.Expression) -> list[Fault]:
+def _constructs(rule: Rule, tree: exp.Expr) -> list[Fault]:
     faults = []
     for node in tree.walk():
         for refused, remedy in _REFUSED.items():
@@ -143,7 +143,9 @@ def _columns(rule: Rule, tree: exp.Query) -> list[Fault]:
         for name in ("resource_id", "status", "reason")
         if name not in names
     ]
-    faults += [_fault(rule, 1, f"column {name!r} stands twice") for name in sorted({n for n in names if names.count(n) > 1})]
+    faults += [
+        _fault(rule, 1, f"column {name!r} stands twice") for name in sorted({n for n in names if names.count(n) > 1})
+    ]
     for select in tree.selects:
         if select.alias_or_name == "status":
             value = select.unalias()
@@ -161,13 +163,11 @@ def _columns(rule: Rule, tree: exp.Query) -> list[Fault]:
     return faults
 
 
-def _params(rule: Rule, tree: exp.Expression) -> list[Fault]:
+def _params(rule: Rule, tree: exp.Expr) -> list[Fault]:
     used = {str(node.name or node.this) for node in tree.find_all(exp.Parameter)}
     used |= {str(node.name) for node in tree.find_all(exp.Placeholder) if node.name}
     declared = set(rule.file.params)
-    faults = [
-        _fault(rule, 1, f"${name} is not declared", "add it under params") for name in sorted(used - declared)
-    ]
+    faults = [_fault(rule, 1, f"${name} is not declared", "add it under params") for name in sorted(used - declared)]
     faults += [
         rule.document.fault(("params", name), f"parameter {name!r} is never used", "remove it")
         for name in sorted(declared - used)
@@ -178,7 +178,9 @@ def _params(rule: Rule, tree: exp.Expression) -> list[Fault]:
 def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
     known = set(tree.named_selects)
     faults = [
-        rule.document.fault(("messages", code), f"message {code!r} names {{{name}}}, no such column", did_you_mean(name, known))
+        rule.document.fault(
+            ("messages", code), f"message {code!r} names {{{name}}}, no such column", did_you_mean(name, known)
+        )
         for code, message in rule.file.messages.items()
         for name in sorted(fields(message) - known)
     ]
@@ -192,7 +194,7 @@ def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
     return faults
 
 
-def _codes(value: exp.Expression) -> list[str]:
+def _codes(value: exp.Expr) -> list[str]:
     """Give the literals that a CASE can result in."""
     found = []
     for case in value.find_all(exp.Case):

@@ -94,7 +94,9 @@ def _resolve(document: Document, file: StandardFile, name: str, faults: list[Fau
             faults.append(document.fault(key, f"tier {base!r} does not exist", did_you_mean(base, file.tiers)))
             return None
         if base in chain:
-            faults.append(document.fault(key, f"tiers extend each other: {' -> '.join([*chain, base])}", "cut the loop"))
+            faults.append(
+                document.fault(key, f"tiers extend each other: {' -> '.join([*chain, base])}", "cut the loop")
+            )
             return None
         chain.append(base)
         base = (file.tiers[base] or {}).get("extends")

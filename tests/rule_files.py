@@ -1,0 +1,57 @@
+"""Makes every test inside every rule file a pytest item: `pytest rules/health/backup-rpo-breached.yaml` runs one rule."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditor import assets, rulebook, standard
+from auditor.engine import ruletests
+from auditor.inventory.facts import Facts
+from auditor.rulebook import gate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    reserved = {"standards", "frameworks"}
+    if file_path.suffix != ".yaml" or not file_path.is_relative_to(assets.rules()):
+        return None
+    inside = file_path.relative_to(assets.rules())
+    if len(inside.parts) != 2 or inside.parts[0] in reserved:
+        return None
+    made: pytest.Collector = RuleFile.from_parent(parent, path=file_path)
+    return made
+
+
+@functools.cache
+def empty() -> Facts:
+    return Facts.empty(standard.read(standard.default_path()))
+
+
+@functools.cache
+def book() -> rulebook.Rulebook:
+    return rulebook.read()
+
+
+class RuleFile(pytest.File):
+    def collect(self) -> Iterator[pytest.Item]:
+        rule = book().get(self.path.stem)
+        for test in rule.file.tests:
+            yield RuleTestItem.from_parent(self, name=test.name)
+
+
+class RuleTestItem(pytest.Item):
+    def runtest(self) -> None:
+        rule = book().get(self.path.stem)
+        gate.demand([rule], ruletests.open_tables())
+        outcome = next(o for o in ruletests.run(rule, empty()) if o.name == self.name)
+        if outcome.failures:
+            pytest.fail("\n".join(outcome.failures), pytrace=False)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, self.name
