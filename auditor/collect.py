@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,13 +20,17 @@ from auditor.model import Coverage, CoverageState, Gap, Subscription
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
+    Row = Mapping[str, Any]
+
     from auditor.bundle import Draft
     from auditor.inventory.catalogue import Table
 
 GROUP = 300
 """Subscriptions asked in one query; Microsoft's advice is to stay below this."""
-AT_ONCE = 64
-"""Items whose points are asked for at the same time, over all subscriptions; each subscription has its own pace."""
+QUERIES_AT_ONCE = 4
+"""Resource Graph queries under way at the same time; its quota is one for all of them."""
+LISTS_AT_ONCE = 64
+"""Lists of vaults and items under way at the same time; each subscription has its own pace."""
 
 
 _ITEM = re.compile(
@@ -84,19 +88,12 @@ class Scope:
     """Ids or names."""
     management_groups: tuple[str, ...] = ()
     tenant: str | None = None
+    """Lower-cased id."""
     exclude_subscriptions: tuple[str, ...] = ()
     expect_subscriptions: tuple[str, ...] | int | None = None
     """Ids or names, or how many; None: nothing is declared."""
     recovery_points: str = "all"
     """`all` or `none`."""
-
-
-@dataclass(slots=True)
-class Ledger:
-    """Coverage while it grows."""
-
-    rows: list[Coverage] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
 
 
 async def collect(azure: Azure, scope: Scope, draft: Draft, tell: Callable[[str], None] = lambda _: None) -> Covered:
@@ -106,85 +103,208 @@ async def collect(azure: Azure, scope: Scope, draft: Draft, tell: Callable[[str]
         NoRunError: no subscription is visible.
         UsageError: a subscription name is ambiguous.
     """
-    ledger = Ledger()
-    tables = {table.name: table for table in catalogue.tables()}
-    tell("subscriptions")
-    seen = await _subscriptions(azure, tables["subscription"], draft, scope)
-    audited, subscriptions = _in_scope(seen, scope, ledger)
-    visible = sorted(seen)
-    await _ask(azure, tables["management_group"], None, visible, draft, ledger, tell)
-    questions = [
-        table for table in tables.values() if table.kql and table.name not in ("subscription", "management_group")
-    ]
-    kept: dict[str, list[Mapping[str, Any]]] = {"vault": [], "protected_item": []}
-    width = asyncio.Semaphore(4)
-
-    async def one(table: Table, group: Sequence[str]) -> None:
-        async with width:
-            await _ask(azure, table, group, group, draft, ledger, tell, kept.get(table.name))
-
-    groups = [
-        (table, chosen[start : start + GROUP])
-        for table in questions
-        for chosen in [visible if table.tenant_wide else sorted(audited)]
-        for start in range(0, len(chosen), GROUP)
-    ]
-    await asyncio.gather(*(one(table, group) for table, group in groups))
-    await _items_of_vaults(azure, kept, draft, ledger, tell)
-    await _points(azure, kept["protected_item"], audited, scope, draft, ledger, tell)
-    return Covered(
-        tuple(sorted(ledger.rows, key=lambda row: (row.table, row.subscription_id, row.reason))),
-        tuple(sorted(ledger.gaps, key=lambda gap: (gap.table, gap.resource_id))),
-        tuple(subscriptions),
-    )
+    return await _Collection(azure, scope, draft, tell).run()
 
 
-async def _subscriptions(azure: Azure, table: Table, draft: Draft, scope: Scope) -> dict[str, Mapping[str, Any]]:
-    """Learn which subscriptions are visible: id -> row."""
-    seen: dict[str, Mapping[str, Any]] = {}
-    try:
-        async for answer in azure.query(table.kql or "", None):
-            draft.page(table.name, answer.entry, answer.body)
-            for row in answer.rows:
-                if scope.tenant is None or str(row.get("tenantId", "")).lower() == scope.tenant.lower():
-                    seen[_subscription_of(row)] = row
-    except ReadError as error:
-        raise NoRunError(
-            f"the subscriptions could not be listed: {error.reason}", "check sign-in, network and the Reader role"
-        ) from error
-    if not seen:
-        raise NoRunError("no subscription is visible to this identity", "give it Reader on a management group")
-    return seen
+class _Collection:
+    """One collection under way, with its account of what was and was not read."""
+
+    def __init__(self, azure: Azure, scope: Scope, draft: Draft, tell: Callable[[str], None]) -> None:
+        self.azure, self.scope, self.draft, self.tell = azure, scope, draft, tell
+        self.rows: list[Coverage] = []
+        self.gaps: list[Gap] = []
+
+    async def run(self) -> Covered:
+        seen = await self._visible()
+        place = _place(seen, self.scope)
+        self.rows += place.coverage
+        found = await self._tables(sorted(seen), sorted(place.audited))
+        items = [*found["protected_item"], *await self._vaults(found["vault"])]
+        await self._points(_points_wanted(items, place.audited))
+        return Covered(
+            tuple(sorted(self.rows, key=lambda row: (row.table, row.subscription_id, row.reason))),
+            tuple(sorted(self.gaps, key=lambda gap: (gap.table, gap.resource_id))),
+            tuple(place.subscriptions),
+        )
+
+    async def _visible(self) -> dict[str, Row]:
+        """Learn which subscriptions are visible: id -> row."""
+        self.tell("subscription")
+        seen: dict[str, Row] = {}
+        try:
+            async for answer in self.azure.query(_KQL["subscription"], None):
+                self.draft.page("subscription", answer.entry, answer.body)
+                for row in answer.rows:
+                    if self.scope.tenant in (None, str(row.get("tenantId", "")).lower()):
+                        seen[_subscription_of(row)] = row
+        except ReadError as error:
+            remedy = "check sign-in, network and the Reader role"
+            raise NoRunError(f"the subscriptions could not be listed: {error.reason}", remedy) from error
+        if not seen:
+            raise NoRunError("no subscription is visible to this identity", "give it Reader on a management group")
+        return seen
+
+    # -- tables of Resource Graph -----------------------------------------------------------------------------------
+
+    async def _tables(self, visible: Sequence[str], audited: Sequence[str]) -> dict[str, list[Row]]:
+        """Ask for every table, in groups of subscriptions; give the rows that later questions are made from."""
+        kept: dict[str, list[Row]] = {"vault": [], "protected_item": []}
+        width = asyncio.Semaphore(QUERIES_AT_ONCE)
+
+        async def one(table: Table, group: Sequence[str] | None) -> None:
+            async with width:
+                rows = await self._ask(table, group, visible if group is None else group, keep=table.name in kept)
+            kept.setdefault(table.name, []).extend(rows)
+
+        questions: list[tuple[Table, Sequence[str] | None]] = []
+        for table in catalogue.tables():
+            if table.name == "management_group":
+                questions.append((table, None))  # management groups belong to the tenant, not to a subscription
+            elif table.kql and table.name != "subscription":
+                chosen = visible if table.tenant_wide else audited
+                questions += [(table, chosen[start : start + GROUP]) for start in range(0, len(chosen), GROUP)]
+        await asyncio.gather(*(one(table, group) for table, group in questions))
+        return kept
+
+    async def _ask(
+        self, table: Table, subscriptions: Sequence[str] | None, covering: Sequence[str], *, keep: bool
+    ) -> list[Row]:
+        """Ask one question of one group of subscriptions and enter what came; give the rows where they are kept.
+
+        A result that does not add up (a row lost, or told twice, because resources moved between pages) is asked for
+        once more before it counts as partial.
+        """
+        self.tell(table.name)
+        kept: list[Row] = []
+        for _ in range(2):
+            tally = _Tally()
+            try:
+                async for answer in self.azure.query(table.kql or "", subscriptions):
+                    self.draft.page(table.name, answer.entry, answer.body)
+                    tally.add(answer)
+                    if keep:
+                        kept += answer.rows
+            except ReadError as error:
+                denied = error.state is CoverageState.DENIED
+                state = error.state if denied or not tally.rows else CoverageState.PARTIAL
+                reason = error.reason
+                break
+            reason = tally.lack()
+            state = CoverageState.PARTIAL if reason else CoverageState.COMPLETE
+            if state.whole:
+                break
+        for key in covering:
+            received = tally.by_subscription[key]
+            self.rows.append(Coverage(table.name, key, state, received if state.whole else None, received, reason))
+        return kept
+
+    # -- lists of the vaults ----------------------------------------------------------------------------------------
+
+    async def _vaults(self, vaults: Iterable[Row]) -> list[Row]:
+        """Let each vault list its items itself: the second source, and the proof that the vault could be read."""
+        ids = {str(row["id"]).lower(): str(row["id"]) for row in vaults if row.get("id")}
+        width = asyncio.Semaphore(LISTS_AT_ONCE)
+        items: list[Row] = []
+
+        async def one(vault_id: str) -> None:
+            async with width:
+                self.tell("protected_item")
+                try:
+                    async for answer in self.azure.vault_items(ids[vault_id]):
+                        self.draft.page("protected_item", answer.entry, answer.body)
+                        items.extend(answer.rows)
+                except ReadError as error:
+                    # 404: deleted since Resource Graph saw it; what Resource Graph said of its items stands.
+                    if error.status != HTTPStatus.NOT_FOUND:
+                        self.gaps.append(Gap("vault", vault_id, error.state, error.reason))
+
+        await asyncio.gather(*(one(vault_id) for vault_id in sorted(ids)))
+        unread = {gap.resource_id.split("/")[2]: gap for gap in reversed(self.gaps) if gap.table == "vault"}
+        for number, row in enumerate(self.rows):
+            if row.table == "protected_item" and row.subscription_id in unread and row.state.whole:
+                gap = unread[row.subscription_id]
+                reason = f"vault {gap.resource_id.split('/')[-1]} could not be read: {gap.reason}"
+                self.rows[number] = replace(row, state=CoverageState.PARTIAL, expected=None, reason=reason)
+        return items
+
+    async def _points(self, wanted: Mapping[str, str]) -> None:
+        """Read the recovery points of the items (id -> id as Azure wrote it)."""
+        expected = Counter(item_id.split("/")[2] for item_id in wanted)
+        received: Counter[str] = Counter()
+        reading = self.scope.recovery_points != "none"
+        queue = iter(wanted if reading else ())
+
+        async def work() -> None:
+            for item_id in queue:
+                self.tell(f"recovery_point {received.total()}/{len(wanted)}")
+                try:
+                    async for answer in self.azure.recovery_points(wanted[item_id]):
+                        self.draft.page("recovery_point", {**answer.entry, "subject": item_id}, answer.body)
+                    received[item_id.split("/")[2]] += 1
+                except ReadError as error:
+                    self.gaps.append(Gap("recovery_point", item_id, error.state, error.reason))
+
+        await asyncio.gather(*(work() for _ in range(min(LISTS_AT_ONCE, len(wanted)))))
+        failed = {gap.resource_id.split("/")[2]: gap for gap in reversed(self.gaps) if gap.table == "recovery_point"}
+        for key, count in sorted(expected.items()):
+            state, reason = CoverageState.COMPLETE, ""
+            if not reading:
+                state, reason = CoverageState.PARTIAL, "not asked for: --recovery-points none"
+            elif received[key] < count:
+                state = CoverageState.PARTIAL if received[key] else failed[key].state
+                reason = f"{count - received[key]} of {count} items: {failed[key].reason}"
+            self.rows.append(Coverage("recovery_point", key, state, count, received[key], reason))
 
 
-def _subscription_of(row: Mapping[str, Any]) -> str:
+class _Tally:
+    """Counts the rows of one question and says whether they add up."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.by_subscription: Counter[str] = Counter()
+        self._ids: set[int] = set()
+        self._total: int | None = None
+        self._truncated = False
+
+    def add(self, answer: Answer) -> None:
+        self.rows += len(answer.rows)
+        self._total, self._truncated = answer.total, self._truncated or answer.truncated
+        for row in answer.rows:
+            mark = hash(str(row.get("id", "")).lower())  # 8 bytes for each row, where its id takes 200
+            if mark not in self._ids:
+                self._ids.add(mark)
+                self.by_subscription[_subscription_of(row)] += 1
+
+    def lack(self) -> str:
+        """Say what is missing; empty where all is there."""
+        if self._truncated:
+            return "Resource Graph cut the result short and gave no way to read on"
+        if self._total is not None and not self.rows == len(self._ids) == self._total:
+            return f"{len(self._ids)} different rows of {self._total} came, asked twice"
+        return ""
+
+
+_KQL = {table.name: table.kql or "" for table in catalogue.tables()}
+
+
+def _subscription_of(row: Row) -> str:
     found = re.match(r"/?subscriptions/([^/]+)", str(row.get("id", "")), flags=re.IGNORECASE)
     return (found[1] if found else str(row.get("subscriptionId", ""))).lower()
 
 
-def _named(seen: Mapping[str, Mapping[str, Any]], wanted: str, option: str) -> str | None:
-    """Find a subscription by id or name; None where it is not visible."""
-    if wanted.lower() in seen:
-        return wanted.lower()
-    found = [key for key, row in seen.items() if str(row.get("name", "")).casefold() == wanted.casefold()]
-    if len(found) > 1:
-        raise UsageError(
-            f"{option} {wanted}: {len(found)} subscriptions have this name", f"use an id: {', '.join(sorted(found))}"
-        )
-    return found[0] if found else None
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The scope, held against what is visible."""
+
+    audited: set[str]
+    subscriptions: list[Subscription]
+    coverage: list[Coverage]
 
 
-def _ancestors(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    chain = (row.get("properties") or {}).get("managementGroupAncestorsChain")
-    return [group for group in chain if isinstance(group, dict)] if isinstance(chain, list) else []
-
-
-def _in_scope(
-    seen: Mapping[str, Mapping[str, Any]], scope: Scope, ledger: Ledger
-) -> tuple[set[str], list[Subscription]]:
+def _place(seen: Mapping[str, Row], scope: Scope) -> _Place:
     """Decide which subscriptions are audited; enter what should be visible and is not."""
-    audited: set[str] = set()
     unread: dict[str, str] = {}
+    audited: set[str] = set()
     for wanted in scope.subscriptions:
         key = _named(seen, wanted, "--subscription")
         if key is None:
@@ -192,14 +312,7 @@ def _in_scope(
         else:
             audited.add(key)
     for wanted in scope.management_groups:
-        below = {
-            key
-            for key, row in seen.items()
-            if any(
-                wanted.casefold() in (str(g.get("name", "")).casefold(), str(g.get("displayName", "")).casefold())
-                for g in _ancestors(row)
-            )
-        }
+        below = {key for key, row in seen.items() if wanted.casefold() in _group_names(row)}
         if not below:
             unread[wanted.lower()] = "management group without a visible subscription"
         audited |= below
@@ -207,125 +320,60 @@ def _in_scope(
         audited = set(seen)
     excluded = {key for name in scope.exclude_subscriptions if (key := _named(seen, name, "--exclude-subscription"))}
     audited -= excluded
+    coverage = []
     if isinstance(scope.expect_subscriptions, tuple):
         for wanted in scope.expect_subscriptions:
             if _named(seen, wanted, "--expect-subscriptions") is None:
                 unread.setdefault(
                     wanted.lower(), "expected by --expect-subscriptions, but not visible to this identity"
                 )
-    expected = len(seen) + len(unread)
-    if isinstance(scope.expect_subscriptions, int):
-        expected = max(expected, scope.expect_subscriptions)
-        if len(seen) + len(unread) < expected:
-            reason = f"{scope.expect_subscriptions} subscriptions expected, {len(seen)} visible"
-            ledger.rows.append(Coverage("subscription", "", CoverageState.PARTIAL, expected, len(seen), reason))
-    for key in sorted(seen):
-        ledger.rows.append(Coverage("subscription", key, CoverageState.COMPLETE, 1, 1))
-    for name, reason in sorted(unread.items()):
-        ledger.rows.append(Coverage("subscription", name, CoverageState.DENIED, 1, 0, reason))
-    listed = [
-        Subscription(
-            subscription_id=key,
-            name=str(row.get("name", "")),
-            state=str((row.get("properties") or {}).get("state", "")),
-            management_groups=tuple(str(g.get("displayName") or g.get("name") or "") for g in _ancestors(row)),
-            reading="audited" if key in audited else "excluded" if key in excluded else "not in scope",
-            vm_count=0,
+    elif scope.expect_subscriptions is not None and len(seen) < scope.expect_subscriptions:
+        reason = f"{scope.expect_subscriptions} subscriptions expected, {len(seen)} visible"
+        coverage.append(
+            Coverage("subscription", "", CoverageState.PARTIAL, scope.expect_subscriptions, len(seen), reason)
         )
-        for key, row in sorted(seen.items())
+    coverage += [Coverage("subscription", key, CoverageState.COMPLETE, 1, 1) for key in sorted(seen)]
+    coverage += [
+        Coverage("subscription", name, CoverageState.DENIED, 1, 0, reason) for name, reason in sorted(unread.items())
     ]
+    listed = [_subscription(key, row, audited, excluded) for key, row in sorted(seen.items())]
     listed += [Subscription(name, name, "", (), "unreadable", 0) for name in sorted(unread)]
-    return audited, listed
+    return _Place(audited, listed, coverage)
 
 
-async def _ask(
-    azure: Azure,
-    table: Table,
-    subscriptions: Sequence[str] | None,
-    covering: Sequence[str],
-    draft: Draft,
-    ledger: Ledger,
-    tell: Callable[[str], None],
-    keep: list[Mapping[str, Any]] | None = None,
-) -> None:
-    """Ask one question of one group of subscriptions and enter what came.
-
-    A result that does not add up (a row lost or told twice because resources moved between pages) is asked for once
-    more before it counts as partial.
-    """
-    tell(table.name)
-    state, reason, distinct = CoverageState.COMPLETE, "", Counter[str]()
-    for _attempt in (1, 2):
-        ids: set[int] = set()
-        distinct, rows, total, truncated = Counter(), 0, None, False
-        fresh: list[Mapping[str, Any]] = []
-        try:
-            async for answer in azure.query(table.kql or "", subscriptions):
-                draft.page(table.name, answer.entry, answer.body)
-                rows += len(answer.rows)
-                total, truncated = answer.total, truncated or answer.truncated
-                for row in answer.rows:
-                    mark = hash(str(row.get("id", "")).lower())
-                    if mark not in ids:
-                        ids.add(mark)
-                        distinct[_subscription_of(row)] += 1
-                if keep is not None:
-                    fresh += answer.rows
-        except ReadError as error:
-            state, reason = error.state, error.reason
-            if rows and state is not CoverageState.DENIED:
-                state = CoverageState.PARTIAL
-            break
-        finally:
-            if keep is not None:
-                keep += fresh
-        if truncated:
-            state, reason = CoverageState.PARTIAL, "Resource Graph cut the result short and gave no way to read on"
-        elif total is not None and (rows != total or len(ids) != total):
-            state = CoverageState.PARTIAL
-            reason = f"{len(ids)} different rows of {total} came, asked twice"
-        else:
-            state, reason = CoverageState.COMPLETE, ""
-            break
-    for key in covering:
-        expected = distinct[key] if state is CoverageState.COMPLETE else None
-        ledger.rows.append(Coverage(table.name, key, state, expected, distinct[key], reason))
+def _named(seen: Mapping[str, Row], wanted: str, option: str) -> str | None:
+    """Find a subscription by id or name; None where it is not visible."""
+    if wanted.lower() in seen:
+        return wanted.lower()
+    found = sorted(key for key, row in seen.items() if str(row.get("name", "")).casefold() == wanted.casefold())
+    if len(found) > 1:
+        raise UsageError(
+            f"{option} {wanted}: {len(found)} subscriptions have this name", f"use an id: {', '.join(found)}"
+        )
+    return found[0] if found else None
 
 
-async def _items_of_vaults(
-    azure: Azure,
-    kept: Mapping[str, list[Mapping[str, Any]]],
-    draft: Draft,
-    ledger: Ledger,
-    tell: Callable[[str], None],
-) -> None:
-    """Let each vault list its items itself: the second source, and the proof that the vault could be read at all."""
-    vaults = {str(row["id"]).lower(): str(row["id"]) for row in kept["vault"] if row.get("id")}
-    width = asyncio.Semaphore(AT_ONCE)
-    failed: dict[str, list[str]] = defaultdict(list)
-
-    async def one(vault_id: str) -> None:
-        async with width:
-            tell("protected_item")
-            try:
-                async for answer in azure.vault_items(vaults[vault_id]):
-                    draft.page("protected_item", answer.entry, answer.body)
-                    kept["protected_item"].extend(answer.rows)
-            except ReadError as error:
-                if error.status == HTTPStatus.NOT_FOUND:
-                    return  # deleted since Resource Graph saw it; what Resource Graph said of its items stands
-                ledger.gaps.append(Gap("vault", vault_id, error.state, error.reason))
-                failed[vault_id.split("/")[2]].append(f"{vault_id.rsplit('/', maxsplit=1)[-1]}: {error.reason}")
-
-    await asyncio.gather(*(one(vault_id) for vault_id in sorted(vaults)))
-    for key, reasons in failed.items():
-        for number, row in enumerate(ledger.rows):
-            if row.table == "protected_item" and row.subscription_id == key and row.state.whole:
-                reason = "vault not readable: " + "; ".join(sorted(reasons))
-                ledger.rows[number] = Coverage(row.table, key, CoverageState.PARTIAL, None, row.received, reason)
+def _ancestors(row: Row) -> list[Row]:
+    chain = (row.get("properties") or {}).get("managementGroupAncestorsChain")
+    return [group for group in chain if isinstance(group, dict)] if isinstance(chain, list) else []
 
 
-def _points_wanted(rows: Iterable[Mapping[str, Any]], audited: set[str]) -> dict[str, str]:
+def _group_names(row: Row) -> set[str]:
+    return {str(group.get(key, "")).casefold() for group in _ancestors(row) for key in ("name", "displayName")} - {""}
+
+
+def _subscription(key: str, row: Row, audited: set[str], excluded: set[str]) -> Subscription:
+    return Subscription(
+        subscription_id=key,
+        name=str(row.get("name", "")),
+        state=str((row.get("properties") or {}).get("state", "")),
+        management_groups=tuple(str(g.get("displayName") or g.get("name") or "") for g in _ancestors(row)),
+        reading="audited" if key in audited else "excluded" if key in excluded else "not in scope",
+        vm_count=0,
+    )
+
+
+def _points_wanted(rows: Iterable[Row], audited: set[str]) -> dict[str, str]:
     """Give the items that protect a VM in scope: id as the inventory holds it -> id as Azure wrote it."""
     wanted = {}
     for row in rows:
@@ -343,46 +391,3 @@ def _points_wanted(rows: Iterable[Mapping[str, Any]], audited: set[str]) -> dict
             item_id = f"{item[1]}/backupFabrics/Azure/{item[2]}"
             wanted[item_id.lower()] = item_id
     return dict(sorted(wanted.items()))
-
-
-async def _points(
-    azure: Azure,
-    items: Iterable[Mapping[str, Any]],
-    audited: set[str],
-    scope: Scope,
-    draft: Draft,
-    ledger: Ledger,
-    tell: Callable[[str], None],
-) -> None:
-    """Read the recovery points of every item that protects a VM in scope."""
-    wanted = _points_wanted(items, audited)
-    expected = Counter(item_id.split("/")[2] for item_id in wanted)
-    if scope.recovery_points == "none":
-        for key, count in sorted(expected.items()):
-            reason = "not asked for: --recovery-points none"
-            ledger.rows.append(Coverage("recovery_point", key, CoverageState.PARTIAL, count, 0, reason))
-        return
-    received: Counter[str] = Counter()
-    worst: dict[str, tuple[CoverageState, str]] = {}
-    queue = iter(wanted)
-
-    async def work() -> None:
-        for item_id in queue:
-            key = item_id.split("/")[2]
-            tell(f"recovery_point {sum(received.values())}/{len(wanted)}")
-            try:
-                async for answer in azure.recovery_points(wanted[item_id]):
-                    draft.page("recovery_point", {**answer.entry, "subject": item_id}, answer.body)
-                received[key] += 1
-            except ReadError as error:
-                ledger.gaps.append(Gap("recovery_point", item_id, error.state, error.reason))
-                worst.setdefault(key, (error.state, error.reason))
-
-    await asyncio.gather(*(work() for _ in range(min(AT_ONCE, len(wanted)))))
-    for key, count in sorted(expected.items()):
-        state, reason = CoverageState.COMPLETE, ""
-        if received[key] < count:
-            state, reason = worst[key]
-            if received[key]:
-                state, reason = CoverageState.PARTIAL, f"{count - received[key]} of {count} items: {reason}"
-        ledger.rows.append(Coverage("recovery_point", key, state, count, received[key], reason))

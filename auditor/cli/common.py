@@ -22,7 +22,7 @@ def scope_of(options: dict[str, Any]) -> Scope:
     return Scope(
         subscriptions=listed(options["subscription"]),
         management_groups=listed(options["management_group"]),
-        tenant=options["tenant"],
+        tenant=options["tenant"].lower() if options["tenant"] else None,
         exclude_subscriptions=listed(options["exclude_subscription"]),
         expect_subscriptions=_expected(options["expect_subscriptions"]),
         recovery_points=options["recovery_points"],
