@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from auditor.bundle import Covered
 from auditor.errors import NoRunError, UsageError
 from auditor.inventory import catalogue
-from auditor.model import Coverage, CoverageState, Gap, Subscription
+from auditor.model import NOT_ASKED, Coverage, CoverageState, Gap, Subscription
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -249,7 +249,7 @@ class _Collection:
         for key, count in sorted(expected.items()):
             state, reason = CoverageState.COMPLETE, ""
             if not reading:
-                state, reason = CoverageState.PARTIAL, "not asked for: --recovery-points none"
+                state, reason = CoverageState.PARTIAL, NOT_ASKED
             elif received[key] < count:
                 state = CoverageState.PARTIAL if received[key] else failed[key].state
                 reason = f"{count - received[key]} of {count} items: {failed[key].reason}"

@@ -62,6 +62,10 @@ class CoverageState(StrEnum):
         return self in (CoverageState.COMPLETE, CoverageState.REUSED)
 
 
+NOT_ASKED = "not asked for: --recovery-points none"
+"""Reason of a recovery_point coverage row where the user did not want the points read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """What was read of one table in one subscription, against what should have been."""

@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor import __version__, bundle, gate, history, rulebook, standard
-from auditor.bundle import Bundle, to_json, write_atomically
+from auditor import __version__, bundle, gate, history, inputs
+from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import Scope, collect
-from auditor.engine import results, ruletests
+from auditor.engine import results
 from auditor.engine.evaluate import evaluate
-from auditor.errors import DocumentError
 from auditor.inventory import store as tables
 from auditor.inventory.facts import Circumstances, Facts
 from auditor.report import formats, view
@@ -23,9 +22,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from auditor.collect import Azure
+    from auditor.inputs import Inputs
     from auditor.model import Results
-    from auditor.rulebook import Rulebook
-    from auditor.standard import Standard, Waiver
 
     Tell: TypeAlias = Callable[[str, str], None]
     """Takes a stage and a detail, which may end in `done/total`."""
@@ -38,22 +36,10 @@ def silent(_stage: str, _detail: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a run judges by: read and proved before anything is collected."""
-
-    standard: Standard
-    book: Rulebook
-    waivers: Sequence[Waiver]
-    self_test: Mapping[str, int]
-    standard_text: str
-    waivers_text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """What the manifest says of a run beside its inputs."""
 
-    scope: Scope = Scope()
+    scope: Scope = field(default_factory=Scope)
     cloud: str = "public"
     arm_endpoint: str = ""
     organisation: str = ""
@@ -65,117 +51,48 @@ class Settings:
     """All options as given, for the report."""
 
 
-def inputs(
-    standard_path: Path | None = None,
-    waivers_path: Path | None = None,
-    rule_folders: Sequence[Path] = (),
-    *,
-    shipped: bool = True,
-) -> Inputs:
-    """Read standard, waivers and rules, pass the rules through the gate and run their tests.
+async def run(
+    azure: Azure, given: Inputs, settings: Settings, *, store: Path, as_of: datetime, tell: Tell = silent
+) -> Bundle:
+    """Collect, build the inventory, evaluate and seal; give the bundle.
 
     Raises:
-        DocumentError: something in them is wrong, or a rule fails its own tests.
+        UsageError: the store can't be written, or has a run of that moment.
+        NoRunError: nothing could be read at all.
     """
-    chosen = standard.read(
-        standard_path or standard.default_path(), None if standard_path else "rules/standards/hybrid.yaml"
-    )
-    book = rulebook.read(rule_folders, chosen.file.rules, shipped=shipped)
-    waivers = standard.read_waivers(waivers_path, chosen)
-    standard.unknown_rules(waivers, waivers_path, {rule.id for rule in book.rules})
-    with Facts.empty(chosen) as empty:
-        outcomes = ruletests.run_all(book.rules, empty)
-    failed = [fault for rule in book.rules for fault in ruletests.faults(rule, outcomes)]
-    if failed:
-        raise DocumentError(failed)
-    return Inputs(
-        chosen,
-        book,
-        waivers,
-        {"passed": len(outcomes), "failed": 0},
-        chosen.text,
-        waivers_path.read_text(encoding="utf-8") if waivers_path else "waivers: []\n",
-    )
-
-
-async def run(
-    azure: Azure, given: Inputs, settings: Settings, store: Path, as_of: datetime, tell: Tell = silent
-) -> Bundle:
-    """Collect, build the inventory, evaluate and seal; give the bundle."""
     draft = bundle.create(store, as_of)
     started = datetime.now(UTC)
     try:
         covered = await collect(azure, settings.scope, draft, lambda what: tell("collect", what))
         draft.close_raw()
         draft.write_coverage(covered)
-        draft.write("standard.yaml", given.standard_text.encode())
-        draft.write("waivers.yaml", given.waivers_text.encode())
-        draft.write("responses.yaml", b"responses: []\n")
-        for rule in given.book.rules:
-            draft.write(f"rules/{rule.area}/{rule.id}.yaml", rule.text.encode())
-        tell("inventory", "tables")
-        inventory = draft.folder / "inventory"
-        inventory.mkdir()
-        tables.build(inventory, draft.pages, as_of)
+        given.keep(draft)
+        tell("inventory", "")
+        tables.build(draft.inventory, draft.pages, as_of)
         previous = history.before(store, as_of)
-        history.carry(previous, inventory, draft.folder / "history.parquet", as_of)
-        known = Circumstances(
-            as_of,
-            given.standard,
-            covered.coverage,
-            covered.gaps,
-            _points_read(settings.scope),
-            draft.folder / "history.parquet",
-        )
-        with Facts.open(inventory, known) as facts:
-            evaluate(
-                given.book, facts, given.waivers, as_of.date(), draft.folder / "findings", lambda r: tell("evaluate", r)
-            )
+        history.carry(previous, draft.inventory, draft.history, as_of)
+        _evaluate(draft, covered, given, as_of=as_of, folder=draft.folder / "findings", tell=tell)
         tell("seal", draft.id)
-        return draft.seal(
-            _facts_of_run(draft.id, as_of, started, given, settings, azure),
-            {"run": previous.run["id"], "manifest_digest": previous.manifest_digest} if previous else None,
-        )
+        about = _about(draft.id, as_of, started, given, settings) | {"identity": dict(azure.identity)}
+        return draft.seal(about, previous)
     except BaseException:
         draft.abandon()
         raise
 
 
-def _points_read(scope: Scope) -> bool:
-    return scope.recovery_points != "none"
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _facts_of_run(
-    run_id: str, as_of: datetime, started: datetime, given: Inputs, settings: Settings, azure: Azure
-) -> dict[str, Any]:
-    return {
-        "id": run_id,
-        "as_of": _stamp(as_of),
-        "started_at": _stamp(started),
-        "finished_at": _stamp(datetime.now(UTC)),
-        "tool_version": __version__,
-        "rules_digest": given.book.digest,
-        "standard": {
-            "name": given.standard.ref.name,
-            "version": given.standard.ref.version,
-            "digest": given.standard.digest,
-        },
-        "scope": asdict(settings.scope),
-        "identity": dict(azure.identity),
-        "cloud": settings.cloud,
-        "arm_endpoint": settings.arm_endpoint,
-        "self_test": dict(given.self_test),
-        "organisation": settings.organisation,
-        "classification": settings.classification,
-        "fail_on": settings.threshold,
-        "allow_incomplete": list(settings.allow_incomplete),
-        "exit_zero": settings.exit_zero,
-        "command": dict(settings.command),
-    }
+def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, tell: Tell = silent) -> Path:
+    """Judge a bundle anew; give the folder of its findings, below `evaluations/`. Nothing else changes."""
+    moment = as_of or found.as_of
+    digest = bundle.digest_of(given.book.digest, given.standard.digest, given.waivers_text, _stamp(moment))
+    target = found.folder / "evaluations" / digest
+    if not (target / "evaluation.json").exists():
+        scratch = target.with_name(f".{digest}.tmp")
+        shutil.rmtree(scratch, ignore_errors=True)
+        _evaluate(found, found.covered(), given, as_of=moment, folder=scratch / "findings", tell=tell)
+        about = {"as_of": _stamp(moment), "manifest_digest": found.manifest_digest, **_judged_by(given)}
+        write_atomically(scratch / "evaluation.json", to_json(about))
+        scratch.rename(target)
+    return target / "findings"
 
 
 def read(
@@ -197,54 +114,22 @@ def read(
         threshold: of the gate; the run's by default.
         allow_incomplete: of the gate; the run's by default.
     """
-    given = given or own_inputs(found)
+    given = given or inputs.of_bundle(found)
     moment = as_of or found.as_of
-    covered = found.covered()
-    known = Circumstances(
-        moment,
-        given.standard,
-        covered.coverage,
-        covered.gaps,
-        found.run["scope"]["recovery_points"] != "none",
-        found.history,
-    )
     judged = results.Judged(
         found, findings or found.folder / "findings", given.book, given.standard, given.waivers, given.self_test, moment
     )
-    with Facts.open(found.inventory, known) as facts:
+    with Facts.open(found.inventory, _circumstances(found, found.covered(), given, moment)) as facts:
         made = results.read(judged, facts)
-    return replace(
-        made,
-        gate=gate.judge(
-            made.findings,
-            made.coverage,
-            made.gaps,
-            threshold=threshold or found.run["fail_on"],
-            allowed_gaps=tuple(found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete),
-        ),
+    allowed = found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete
+    judgement = gate.judge(
+        made.findings,
+        made.coverage,
+        made.gaps,
+        threshold=threshold or found.run["fail_on"],
+        allowed_gaps=tuple(allowed),
     )
-
-
-def own_inputs(found: Bundle) -> Inputs:
-    """Read the copies of standard, waivers and rules that a bundle holds."""
-    return inputs(
-        found.folder / "standard.yaml", found.folder / "waivers.yaml", [found.folder / "rules"], shipped=False
-    )
-
-
-def other_inputs(
-    found: Bundle, standard_path: Path | None, waivers_path: Path | None, rule_folders: Sequence[Path]
-) -> Inputs:
-    """Read the inputs for judging a bundle again: what is named here, and the bundle's own copies for the rest.
-
-    Rules named here are added to the shipped ones, as in an audit.
-    """
-    return inputs(
-        standard_path or found.folder / "standard.yaml",
-        waivers_path or found.folder / "waivers.yaml",
-        rule_folders or [found.folder / "rules"],
-        shipped=bool(rule_folders),
-    )
+    return replace(made, gate=judgement)
 
 
 def wanted_reports(asked: Sequence[str]) -> dict[str, Path | None]:
@@ -286,37 +171,53 @@ def report(
     return written
 
 
-def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, tell: Tell = silent) -> Path:
-    """Judge a bundle anew into `evaluations/<digest of the inputs>/`; give that folder's findings. Nothing else changes."""
-    moment = as_of or found.as_of
-    digest = bundle.digest_of(given.book.digest, given.standard.digest, given.waivers_text, _stamp(moment))
-    target = found.folder / "evaluations" / digest
-    if (target / "evaluation.json").exists():
-        return target / "findings"
-    scratch = found.folder / "evaluations" / f".{digest}.tmp"
-    shutil.rmtree(scratch, ignore_errors=True)
-    covered = found.covered()
-    known = Circumstances(
-        moment,
-        given.standard,
-        covered.coverage,
-        covered.gaps,
-        found.run["scope"]["recovery_points"] != "none",
-        found.history,
-    )
-    with Facts.open(found.inventory, known) as facts:
-        evaluate(given.book, facts, given.waivers, moment.date(), scratch / "findings", lambda r: tell("evaluate", r))
-    about = {
-        "as_of": _stamp(moment),
+def _evaluate(
+    place: Bundle | bundle.Draft, covered: Covered, given: Inputs, *, as_of: datetime, folder: Path, tell: Tell
+) -> None:
+    with Facts.open(place.inventory, _circumstances(place, covered, given, as_of)) as facts:
+        evaluate(
+            given.book,
+            facts,
+            given.waivers,
+            today=as_of.astimezone(UTC).date(),
+            folder=folder,
+            tell=lambda rule: tell("evaluate", rule),
+        )
+
+
+def _circumstances(place: Bundle | bundle.Draft, covered: Covered, given: Inputs, as_of: datetime) -> Circumstances:
+    return Circumstances(as_of, given.standard, covered.coverage, covered.gaps, place.history)
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _judged_by(given: Inputs) -> dict[str, Any]:
+    ref = given.standard.ref
+    return {
         "rules_digest": given.book.digest,
-        "standard": {
-            "name": given.standard.ref.name,
-            "version": given.standard.ref.version,
-            "digest": given.standard.digest,
-        },
+        "standard": {"name": ref.name, "version": ref.version, "digest": ref.digest},
         "waivers": bundle.digest_of(given.waivers_text),
-        "manifest_digest": found.manifest_digest,
+        "self_test": dict(given.self_test),
     }
-    write_atomically(scratch / "evaluation.json", to_json(about))
-    scratch.rename(target)
-    return target / "findings"
+
+
+def _about(run_id: str, as_of: datetime, started: datetime, given: Inputs, settings: Settings) -> dict[str, Any]:
+    return {
+        "id": run_id,
+        "as_of": _stamp(as_of),
+        "started_at": _stamp(started),
+        "finished_at": _stamp(datetime.now(UTC)),
+        "tool_version": __version__,
+        **_judged_by(given),
+        "scope": asdict(settings.scope),
+        "cloud": settings.cloud,
+        "arm_endpoint": settings.arm_endpoint,
+        "organisation": settings.organisation,
+        "classification": settings.classification,
+        "fail_on": settings.threshold,
+        "allow_incomplete": list(settings.allow_incomplete),
+        "exit_zero": settings.exit_zero,
+        "command": dict(settings.command),
+    }

@@ -1,9 +1,8 @@
-"""Makes every test inside every rule file a pytest item: `pytest rules/health/backup-rpo-breached.yaml` runs one rule."""
+"""Makes every test inside a rule file a pytest item: `pytest rules/health/backup-rpo-breached.yaml` runs one rule."""
 
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ from auditor.rulebook import gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -107,6 +107,16 @@ class Draft:
         self._log: TextIO | None = None
         self._zstd = zstandard.ZstdCompressor(level=3)
 
+    @property
+    def inventory(self) -> Path:
+        """Give the folder of the typed tables."""
+        return self.folder / "inventory"
+
+    @property
+    def history(self) -> Path:
+        """Give the file with what this run has to know of earlier ones."""
+        return self.folder / "history.parquet"
+
     def page(self, table: str, entry: Mapping[str, Any], body: bytes) -> None:
         """Keep a response body, and what was asked for it in raw/responses.jsonl.
 
@@ -157,12 +167,12 @@ class Draft:
         """Read back the bodies of a table."""
         return _pages(self.folder, table)
 
-    def seal(self, run: Mapping[str, Any], previous: Mapping[str, str] | None) -> Bundle:
+    def seal(self, run: Mapping[str, Any], previous: Bundle | None) -> Bundle:
         """Digest every file, write the manifest last, and give the folder its final name.
 
         Args:
             run: what the manifest says of the run itself.
-            previous: {"run", "manifest_digest"} of the run before in the same store; None for the first.
+            previous: the run before in the same store, which the manifest chains to; None for the first.
         """
         self.close_raw()
         files = []
@@ -173,7 +183,8 @@ class Draft:
                     os.fsync(file.fileno())
                 name = path.relative_to(self.folder).as_posix()
                 files.append({"path": name, "size": path.stat().st_size, "sha256": digest})
-        manifest = {"schema_version": SCHEMA_VERSION, "run": dict(run), "previous": previous, "files": files}
+        link = {"run": previous.run["id"], "manifest_digest": previous.manifest_digest} if previous else None
+        manifest = {"schema_version": SCHEMA_VERSION, "run": dict(run), "previous": link, "files": files}
         write_atomically(self.folder / "manifest.json", to_json(manifest))
         if self.target.exists():
             raise UsageError(f"{self.target} appeared while this run was made", "remove or rename one of the two")

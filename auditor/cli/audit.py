@@ -34,7 +34,7 @@ def command(**options: Any) -> int:
 
 def run(options: dict[str, Any]) -> int:
     """Do the job; give the exit code."""
-    from auditor import pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
+    from auditor import inputs, pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
     from auditor.azure import AzureReader  # noqa: PLC0415
     from auditor.cli import common, show  # noqa: PLC0415
 
@@ -43,14 +43,14 @@ def run(options: dict[str, Any]) -> int:
         raise UsageError("--as-of is for a server on this machine; Azure is audited as it is now", "leave it out")
     moment: datetime = options["as_of"] or datetime.now(UTC).replace(microsecond=0)
     wanted = pipeline.wanted_reports(options["report"])
-    given = pipeline.inputs(options["standard"], options["waivers"], options["rules"])
+    given = inputs.read(options["standard"], options["waivers"], options["rules"])
     settings = common.settings_of(options, common.scope_of(options), chosen)
     store: Path = options["store"]
     with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
 
         async def collect_and_judge() -> Bundle:
             async with AzureReader(chosen, options["tenant"]) as azure:
-                return await pipeline.run(azure, given, settings, store, moment, progress.tell)
+                return await pipeline.run(azure, given, settings, store=store, as_of=moment, tell=progress.tell)
 
         made = asyncio.run(collect_and_judge())
         progress.tell("report", "")

@@ -25,12 +25,12 @@ def command(bundle: str, **options: Any) -> int:
     are only made where --report asks for them.
     """
     from auditor import bundle as bundles  # noqa: PLC0415 - see auditor.cli: commands import when they run
-    from auditor import pipeline  # noqa: PLC0415
+    from auditor import inputs, pipeline  # noqa: PLC0415
     from auditor.cli import common, show  # noqa: PLC0415
 
     found = bundles.find(bundle, options["store"])
     wanted = pipeline.wanted_reports(options["report"] or ("",))
-    given = pipeline.other_inputs(found, options["standard"], options["waivers"], options["rules"])
+    given = inputs.of_bundle(found, options["standard"], options["waivers"], options["rules"])
     with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
         findings = pipeline.evaluate_again(found, given, options["as_of"], progress.tell)
         results = pipeline.read(

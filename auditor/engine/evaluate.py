@@ -8,7 +8,7 @@ import duckdb
 
 from auditor.engine import waivers as waiving
 from auditor.errors import DocumentError
-from auditor.model import Status
+from auditor.model import Severity, Status
 from auditor.rulebook.gate import evidence_columns
 from auditor.standard.selector import quote
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 GAP_REASON = "resource_table_incomplete"
 
+_SHIFTED = "['critical', 'high', 'medium', 'low']"
+"""What a class may shift a severity within; info stays info."""
+
 _BEHIND = {"vm": ("vm", "resource_group"), "snapshot": ("snapshot",), "disk": ("disk",), "vault": ("vault",)}
 """Tables that decide who is judged at all: a gap in one makes every verdict on that kind unknown there."""
 
@@ -31,6 +34,7 @@ def evaluate(
     book: Rulebook,
     facts: Facts,
     waivers: Sequence[Waiver],
+    *,
     today: date,
     folder: Path,
     tell: Callable[[str], None] = lambda _: None,
@@ -59,18 +63,21 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
     columns = evidence_columns(rule)
     con.execute(f"CREATE OR REPLACE TEMP TABLE verdict AS {rule.file.sql.strip().rstrip(';')}", params)
     _check_population(rule, facts)
-    base = book.severities[rule.id].value
-    graded = any(row[0] == "severity" for row in con.execute("DESCRIBE verdict").fetchall())
-    own = "coalesce(v.severity, $base)" if graded else "$base"
+    kinds = {row[0]: row[1] for row in con.execute("DESCRIBE verdict").fetchall()}
+    severity = quote(book.severities[rule.id].value)
     # A severity that the organisation has set holds against the rule's own grading.
-    severity = "$base" if book.severities[rule.id] is not rule.file.severity else own
-    packed = ", ".join(_rounded(con, name) for name in columns)
+    if "severity" in kinds and book.severities[rule.id] is rule.file.severity:
+        severity = f"coalesce(v.severity, {severity})"
+    packed = ", ".join(f"{name} := {_rounded(name, kinds[name])}" for name in columns)
     evidence = f"to_json(struct_pack({packed}))" if columns else "'{}'::JSON"
     behind = ", ".join(quote(table) for table in _BEHIND.get(rule.file.resource_type, ()))
     con.execute(
         f"""
         COPY (
-            WITH gone AS (SELECT DISTINCT subscription_id FROM covered WHERE table_name IN ({behind or "''"}) AND NOT whole),
+            WITH gone AS (
+                     SELECT DISTINCT subscription_id FROM covered
+                     WHERE table_name IN ({behind or "''"}) AND NOT whole
+                 ),
                  put AS (
                      SELECT n.resource_no, v.resource_id, g.subscription_id IS NOT NULL AS gap, {severity} AS severity,
                             v.status, v.reason, {evidence} AS evidence
@@ -80,15 +87,16 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
                  ),
                  covering AS (
                      SELECT resource_no, waiver_id, expired FROM waiver WHERE rule = {quote(rule.id)}
-                     QUALIFY row_number() OVER (PARTITION BY resource_no ORDER BY expired, expires_on DESC, waiver_id) = 1
+                     QUALIFY row_number() OVER (
+                         PARTITION BY resource_no ORDER BY expired, expires_on DESC, waiver_id) = 1
                  )
             SELECT p.resource_no, p.resource_id,
                    CASE WHEN p.gap THEN 'unknown'
                         WHEN p.status = 'fail' AND w.expired = false THEN 'waived'
                         ELSE p.status END AS status,
-                   CASE WHEN k.severity_shift = 0 OR p.severity = 'info' THEN p.severity
-                        ELSE ['critical', 'high', 'medium', 'low'][least(greatest(
-                             list_position(['critical', 'high', 'medium', 'low'], p.severity) - k.severity_shift, 1), 4)]
+                   CASE WHEN p.severity = 'info' THEN 'info'
+                        ELSE {_SHIFTED}[least(greatest(
+                             list_position({_SHIFTED}, p.severity) - coalesce(k.severity_shift, 0), 1), 4)]
                         END AS severity,
                    CASE WHEN p.gap THEN {quote(GAP_REASON)} ELSE p.reason END AS reason,
                    CASE WHEN p.status <> 'pass' OR p.gap THEN p.evidence END AS evidence,
@@ -98,20 +106,15 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
             LEFT JOIN covering w ON w.resource_no = p.resource_no
             ORDER BY p.resource_no
         ) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd)
-        """,
-        {"base": base} if "$base" in severity else None,
+        """
     )
 
 
-def _rounded(con: duckdb.DuckDBPyConnection, name: str) -> str:
+def _rounded(name: str, kind: str) -> str:
     # Engines differ in the last digits of a division: evidence is rounded so that a re-run compares equal.
-    kinds = {row[0]: row[1] for row in con.execute("DESCRIBE verdict").fetchall()}
-    value = (
-        f"round(v.{name}::DOUBLE, 4)"
-        if kinds[name].startswith(("DOUBLE", "FLOAT", "DECIMAL", "HUGEINT"))
-        else f"v.{name}"
-    )
-    return f"{name} := {value}"
+    if kind.startswith(("DOUBLE", "FLOAT", "DECIMAL", "HUGEINT")):
+        return f"round(v.{name}::DOUBLE, 4)"
+    return f"v.{name}"
 
 
 def _check_population(rule: Rule, facts: Facts) -> None:
@@ -122,6 +125,12 @@ def _check_population(rule: Rule, facts: Facts) -> None:
     if wrong:
         said = f"rule {rule.id} gave the status {wrong[0]['status']!r}"
         raise DocumentError([rule.document.fault(("sql",), said, f"statuses are {allowed}")])
+    if any(row[0] == "severity" for row in facts.con.execute("DESCRIBE verdict").fetchall()):
+        known = ", ".join(quote(severity.value) for severity in Severity)
+        odd = facts.rows(f"SELECT DISTINCT severity FROM verdict WHERE severity NOT IN ({known})")
+        if odd:
+            said = f"rule {rule.id} gave the severity {odd[0]['severity']!r}"
+            raise DocumentError([rule.document.fault(("sql",), said, f"severities are {known}")])
     counts = facts.rows(
         f"SELECT (SELECT count(*) FROM verdict) AS given, (SELECT count(*) FROM {kind}) AS wanted, "
         f"(SELECT coalesce(sum(hash(resource_id)::HUGEINT), 0) FROM verdict) = "

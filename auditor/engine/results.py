@@ -112,7 +112,7 @@ def _run(judged: Judged, *, complete: bool) -> Run:
 
 
 def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def _parquet(judged: Judged, rule_id: str) -> str:
@@ -245,7 +245,7 @@ def _waiver(waiver: Waiver, today: Any) -> dict[str, Any]:
         "approved_on": waiver.approved_on.isoformat(),
         "expires_on": waiver.expires_on.isoformat(),
         "ticket": waiver.ticket,
-        "expired": waiver.expires_on < today,
+        "expired": waiver.expires_on <= today,
     }
 
 
@@ -259,7 +259,8 @@ def _population(facts: Facts) -> tuple[Population, ...]:
     made = [Population("vm", total, total - sum(left_out.values()), left_out)]
     products = dict(
         facts.con.execute(
-            "SELECT 'made_by_product', count(*) FROM snapshot WHERE provenance NOT IN ('user', 'unknown') HAVING count(*) > 0"
+            "SELECT 'made_by_product', count(*) FROM snapshot "
+            "WHERE provenance NOT IN ('user', 'unknown') HAVING count(*) > 0"
         ).fetchall()
     )
     snapshots = facts.population("snapshot")
@@ -289,7 +290,8 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
                  SELECT e.vm_no, count(*) AS expected, count(*) FILTER (f.day_no IS NULL) AS missing
                  FROM expected_day e LEFT JOIN found f ON f.vm_no = e.vm_no AND f.day_no = e.day_no GROUP BY 1
              )
-        SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name, n.location,
+        SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name,
+               n.location,
                n.class AS class_, n.tier, n.owner, n.excluded_code, p.state AS protection, p.item_id, p.vault_name,
                p.policy_name, p.newest_point_age_hours, p.newest_vaulted_point_age_hours, p.oldest_point_age_hours, p.point_count,
                [n.daily_keep_days, n.weekly_keep_days, n.monthly_keep_days, n.yearly_keep_days] AS demanded,

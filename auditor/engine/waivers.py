@@ -24,12 +24,13 @@ def lay(facts: Facts, waivers: Sequence[Waiver], today: date) -> None:
     A resource covered twice takes the valid waiver that lasts longest (`choice` 1).
     """
     facts.con.execute(
-        "CREATE OR REPLACE TABLE waiver (waiver_id VARCHAR, rule VARCHAR, resource_no INTEGER, expired BOOLEAN, expires_on DATE)"
+        "CREATE OR REPLACE TABLE waiver "
+        "(waiver_id VARCHAR, rule VARCHAR, resource_no INTEGER, expired BOOLEAN, expires_on DATE)"
     )
     for waiver in waivers:
         facts.con.execute(
             f"INSERT INTO waiver SELECT {quote(waiver.id)}, {quote(waiver.rule)}, r.resource_no, "
-            f"{waiver.expires_on < today}, DATE '{waiver.expires_on}' FROM resource r WHERE {waiver.match.sql('r')}"
+            f"{waiver.expires_on <= today}, DATE '{waiver.expires_on}' FROM resource r WHERE {waiver.match.sql('r')}"
         )
 
 
@@ -56,7 +57,7 @@ def records(
             notes.append(
                 f"covers {matched} of {population} ({100 * matched / population:.0f} %), more than {BROAD_PCT:.0f} %"
             )
-        if 0 <= left <= EXPIRING_DAYS:
+        if 0 < left <= EXPIRING_DAYS:
             notes.append(f"ends in {left} days")
         made.append(
             WaiverRecord(
@@ -70,7 +71,7 @@ def records(
                 approved_on=waiver.approved_on,
                 expires_on=waiver.expires_on,
                 ticket=waiver.ticket,
-                state="expired" if left < 0 else "expiring" if left <= EXPIRING_DAYS else "valid",
+                state="expired" if left <= 0 else "expiring" if left <= EXPIRING_DAYS else "valid",
                 matched=matched,
                 notes=tuple(notes),
             )

@@ -14,6 +14,7 @@ import duckdb
 
 from auditor.inventory import catalogue, store
 from auditor.inventory.catalogue import Column, columns
+from auditor.model import NOT_ASKED
 from auditor.standard.durations import days, hours
 from auditor.standard.selector import quote
 
@@ -36,8 +37,6 @@ class Circumstances:
     standard: Standard
     coverage: Sequence[Coverage] = ()
     gaps: Sequence[Gap] = ()
-    points_read: bool = True
-    """False where recovery points were not asked for (`--recovery-points none`)."""
     history: Path | None = None
     """history.parquet of the bundle; None on a first run."""
 
@@ -117,7 +116,7 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     file = given.standard.file
     settings: dict[str, tuple[str, Any]] = {
         "as_of": ("TIMESTAMPTZ", given.as_of.isoformat()),
-        "points_read": ("BOOLEAN", given.points_read),
+        "points_read": ("BOOLEAN", not any(row.reason == NOT_ASKED for row in given.coverage)),
         "inherit_resource_group_tags": ("BOOLEAN", file.population.inherit_resource_group_tags),
         "exclude_managed": ("BOOLEAN", file.population.managed_resource_groups == "exclude"),
         "exclude_publishers": ("VARCHAR[]", [name.casefold() for name in file.population.exclude_publishers]),

@@ -36,11 +36,12 @@ def build(folder: Path, pages: Callable[[str], Iterable[Page]], as_of: datetime)
     """Write `<table>.parquet` for every table of the catalogue; give the number of rows of each.
 
     Args:
-        folder: where the Parquet files go; exists.
+        folder: where the Parquet files go; made if need be.
         pages: table name -> its response bodies, in the order received.
         as_of: picks the standard offset of time zones that have changed theirs over the years.
     """
     counts: dict[str, int] = {}
+    folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".load-", dir=folder) as scratch:
         con = duckdb.connect(str(Path(scratch) / "load.duckdb"), config={"memory_limit": "1GB", "threads": "2"})
         con.execute("SET TimeZone = 'UTC'")

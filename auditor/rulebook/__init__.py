@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -17,6 +16,7 @@ from auditor.model import Severity, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from auditor.standard.schema import RuleChoice
 
@@ -227,9 +227,11 @@ def _chosen(
     severities = {rule.id: rule.file.severity for rule in rules.values()}
     if choice is None:
         return params, severities
-    for name in [*choice.disable, *choice.extras, *choice.severity_override, *choice.params]:
-        if name not in rules:
-            faults.append(Fault("standard", 0, f"rules: there is no rule {name!r}", did_you_mean(name, rules)))
+    faults += [
+        Fault("standard", 0, f"rules: there is no rule {name!r}", did_you_mean(name, rules))
+        for name in [*choice.disable, *choice.extras, *choice.severity_override, *choice.params]
+        if name not in rules
+    ]
     severities |= {name: Severity(word) for name, word in choice.severity_override.items()}
     for rule_id, values in choice.params.items():
         for name, value in values.items():

@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 
     from auditor.rulebook import Rule
 
-FUNCTIONS = frozenset(
-    ["abs", "avg", "bool_and", "bool_or", "case", "cast", "ceil", "coalesce", "concat", "concat_ws", "contains", "count", "count_if", "ends_with", "floor", "greatest", "if", "ilike", "lag", "lead", "least", "length", "like", "logical_and", "logical_or", "lower", "max", "median", "min", "nullif", "replace", "round", "row_number", "split_part", "starts_with", "string_agg", "group_concat", "substring", "sum", "trim", "try_cast", "upper", "and", "or", "not", "xor", "safe_concat", "dpipe"]
-)
+# fmt: off
+FUNCTIONS = frozenset((
+    "abs", "avg", "bool_and", "bool_or", "case", "cast", "ceil", "coalesce", "concat", "concat_ws", "contains",
+    "count", "count_if", "ends_with", "floor", "greatest", "if", "ilike", "lag", "lead", "least", "length", "like",
+    "logical_and", "logical_or", "lower", "max", "median", "min", "nullif", "replace", "round", "row_number",
+    "split_part", "starts_with", "string_agg", "group_concat", "substring", "sum", "trim", "try_cast", "upper",
+    "and", "or", "not", "xor", "safe_concat", "dpipe",
+))
+# fmt: on
 """Functions with one meaning on every engine that the SQL is carried to."""
 
 _REFUSED: dict[type[exp.Expr], str] = {
@@ -188,9 +194,11 @@ def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
     for select in tree.selects:
         if select.alias_or_name != "reason":
             continue
-        for code in _codes(select.unalias()):
-            if code not in said and not code.startswith("judged_by:"):
-                faults.append(_fault(rule, 1, f"reason {code!r} has no sentence", "add it under messages"))
+        faults += [
+            _fault(rule, 1, f"reason {code!r} has no sentence", "add it under messages")
+            for code in _codes(select.unalias())
+            if code not in said and not code.startswith("judged_by:")
+        ]
     return faults
 
 

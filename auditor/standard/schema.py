@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from auditor.standard.durations import days
-from auditor.standard.selector import Match, Texts
+from auditor.standard.selector import Match, Texts  # noqa: TC001 - pydantic reads the annotations
 
 if TYPE_CHECKING:
     from typing import Self

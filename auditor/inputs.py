@@ -1,0 +1,89 @@
+"""What a run judges by: standard, rules and waivers, read and proved before anything is collected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auditor import rulebook, standard
+from auditor.engine import ruletests
+from auditor.errors import DocumentError
+from auditor.inventory.facts import Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from auditor.bundle import Bundle, Draft
+    from auditor.rulebook import Rulebook
+    from auditor.standard import Standard, Waiver
+
+NO_WAIVERS = "waivers: []\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Standard, rules and waivers, found sound."""
+
+    standard: Standard
+    book: Rulebook
+    waivers: Sequence[Waiver]
+    waivers_text: str
+    """The register's file, as it goes into the bundle."""
+    self_test: Mapping[str, int]
+    """{"passed", "failed"} of the rules' own tests."""
+
+    def keep(self, draft: Draft) -> None:
+        """Put copies into a bundle, so that it can be judged again without anything else."""
+        draft.write("standard.yaml", self.standard.text.encode())
+        draft.write("waivers.yaml", self.waivers_text.encode())
+        draft.write("responses.yaml", b"responses: []\n")
+        for rule in self.book.rules:
+            draft.write(f"rules/{rule.area}/{rule.id}.yaml", rule.text.encode())
+
+
+def read(
+    standard_path: Path | None = None,
+    waivers_path: Path | None = None,
+    rule_folders: Sequence[Path] = (),
+    *,
+    shipped: bool = True,
+) -> Inputs:
+    """Read standard, waivers and rules, pass the rules through the gate and run their tests.
+
+    Args:
+        standard_path: the shipped hybrid standard by default.
+        waivers_path: none by default.
+        rule_folders: with rules of the user's own.
+        shipped: False leaves the shipped rules out.
+
+    Raises:
+        DocumentError: something in them is wrong, or a rule fails its own tests.
+    """
+    shown = None if standard_path else "rules/standards/hybrid.yaml"
+    chosen = standard.read(standard_path or standard.default_path(), shown)
+    book = rulebook.read(rule_folders, chosen.file.rules, shipped=shipped)
+    waivers = standard.read_waivers(waivers_path, chosen)
+    standard.unknown_rules(waivers, waivers_path, {rule.id for rule in book.rules})
+    with Facts.empty(chosen) as empty:
+        outcomes = ruletests.run_all(book.rules, empty)
+    failed = [fault for rule in book.rules for fault in ruletests.faults(rule, outcomes)]
+    if failed:
+        raise DocumentError(failed)
+    text = waivers_path.read_text(encoding="utf-8") if waivers_path else NO_WAIVERS
+    return Inputs(chosen, book, waivers, text, {"passed": len(outcomes), "failed": 0})
+
+
+def of_bundle(
+    found: Bundle,
+    standard_path: Path | None = None,
+    waivers_path: Path | None = None,
+    rule_folders: Sequence[Path] = (),
+) -> Inputs:
+    """Read a bundle's own copies, but for those named here; rules named here are added to the shipped ones."""
+    return read(
+        standard_path or found.folder / "standard.yaml",
+        waivers_path or found.folder / "waivers.yaml",
+        rule_folders or [found.folder / "rules"],
+        shipped=bool(rule_folders),
+    )
