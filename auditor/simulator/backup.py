@@ -452,7 +452,8 @@ def item_document(item: Item, as_of: datetime, *, expand_info: bool = False) -> 
 
 def point_document(item: Item, point: Point) -> Json:
     """Body of a recovery point."""
-    name = number(f"{item.id} {point.taken}")
+    identifier = item.id
+    name = number(f"{identifier} {point.taken}")
     facts = item.facts
     move: Json = {"isReadyForMove": False, "additionalInfo": "Recovery point is not old enough to be moved."}
     disks = [lun for lun in range(-1, facts["disks"] - 1) if lun not in facts["excluded"]]
@@ -485,7 +486,7 @@ def point_document(item: Item, point: Point) -> Json:
     if facts["zone"]:
         properties["zones"] = [facts["zone"]]
     return {
-        "id": f"{item.id}/recoveryPoints/{name}",
+        "id": f"{identifier}/recoveryPoints/{name}",
         "name": name,
         "type": f"{VAULT}/backupFabrics/protectionContainers/protectedItems/recoveryPoints",
         "properties": properties,

@@ -64,9 +64,10 @@ def seed(text: str) -> int:
 
 def ticks(moment: datetime, suffix: str = "Z") -> str:
     """Print an instant as Azure does, with .NET's seven fractional digits."""
-    utc = moment.astimezone(UTC)
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     seventh = (utc.microsecond * 7 + utc.second) % 10
-    return f"{utc:%Y-%m-%dT%H:%M:%S.%f}{seventh}{suffix}"
+    # Half the time of strftime, and an estate has millions of points.
+    return f"{utc.isoformat(timespec='microseconds')[:26]}{seventh}{suffix}"
 
 
 def seconds(moment: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from uuid import UUID, uuid5
 
 from auditor.simulator.clock import seed
@@ -17,7 +18,7 @@ def guid(text: str) -> str:
 def number(text: str, digits: int = 14) -> str:
     """Give the one decimal number of so many digits that belongs to `text`, as Azure names recovery points."""
     low = 10 ** (digits - 1)
-    return str(low + UUID(guid(text)).int % (9 * low))
+    return str(low + int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) % (9 * low))
 
 
 def group_id(subscription: str, group: str) -> str:
