@@ -30,6 +30,9 @@
   };
   const statusWord = (number) => make("span", { class: "status word-" + T.statuses[number] }, make("span", { class: "shape shape-" + T.statuses[number] }), T.status[number]);
   const hours = (value) => value === null ? T.nothing : value < 96 ? Math.floor(value * 100) / 100 + " h" : Math.floor(value / 24 * 100) / 100 + " d";
+  // A name in a command comes from a stranger: it is quoted for the shell; what is not known is described in words.
+  const quote = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : "'" + seen(text).replaceAll("'", "'\"'\"'") + "'";
+  const filled = (text, known, wrap) => text.replace(/\{(\w+)\}/g, (_, name) => known[name] ? wrap(known[name]) : "<" + name.replaceAll("_", " ") + ">");
   const idOf = (r) => D.heads[R.head[r]] + (R.tail[r] === 0 ? R.name[r].toLowerCase() : R.tail[r]);
 
   async function unpack() {
@@ -204,7 +207,7 @@
   }
   function chain(m) {
     const step = (name, value, there) => make("li", there ? {} : { class: "missing" }, make("span", { class: "quiet" }, name + ": "), value);
-    const item = string(M.item[m]);
+    const item = M.item[m] && D.heads[M.item[m][0]] + M.item[m][1];
     return [
       make("h4", {}, T.chain),
       make("ol", { class: "chain" },
@@ -266,12 +269,15 @@
     current = i;
     const r = F.resource[i], rule = D.rules[F.rule[i]], machine = r < M.verdicts.length;
     const evidence = D.keys[F.keys[i]].map((name, n) => [name.replaceAll("_", " "), F.values[i][n]]);
+    const known = { resource_id: idOf(r), resource_name: R.name[r], resource_group: string(R.group[r]), subscription_id: (/subscriptions\/([^/]+)/.exec(idOf(r)) || [])[1] };
+    D.keys[F.keys[i]].forEach((name, n) => { known[name] = F.values[i][n]; });
+    const az = filled(rule.az, known, quote);
     show([F.serial[i] + "  ", statusWord(F.status[i]), ", " + T.severity[F.severity[i]] + ": " + rule.title], [
       make("p", {}, make("strong", {}, R.name[r])),
       facts([[T.found, string(F.reason[i])], [T.reason_code, string(F.code[i])], [T.owner, string(R.owner[r]) || T.no_owner], [T.due, string(F.due[i])],
         [T.history, string(F.since[i])], [T.class_tier, [string(R["class"][r]), string(R.tier[r])].filter(Boolean).join(" / ")], [T.explained, F.group[i] < 0 ? null : D.rules[F.group[i]].id],
         [T.waiver, string(F.waiver[i])], [T.response, string(F.response[i])], [T.baseline, string(F.baseline[i])], [T.resource_id, idOf(r)]]),
-      rule.portal || rule.az ? [make("h4", {}, T.do), rule.portal && make("p", {}, rule.portal), rule.az && make("pre", {}, rule.az), rule.az && copier(T.copy, () => rule.az)] : null,
+      rule.portal || rule.az ? [make("h4", {}, T.do), rule.portal && make("p", {}, filled(rule.portal, known, (text) => text)), az && make("pre", {}, az), az && copier(T.copy, () => az)] : null,
       evidence.length ? [make("h4", {}, T.values), facts(evidence)] : null,
       machine ? chain(r) : null,
       make("h4", {}, T.why), make("p", {}, rule.rationale),

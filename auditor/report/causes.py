@@ -135,6 +135,12 @@ def _explained(
             yield from _explained(child, below, seen)
 
 
+def kind(resource_type: str, count: int, texts: Texts) -> str:
+    """Name a kind of resource in words; a kind that the catalogue lacks keeps its own name."""
+    known = resource_type in texts.keys("kinds")
+    return texts(f"kinds.{resource_type}", n=count) if known else resource_type
+
+
 def exemptions(findings: Iterable[Finding]) -> tuple[Exempt, ...]:
     """Count the not-applicables by rule and reason."""
     counts: Counter[tuple[str, str]] = Counter()
@@ -149,11 +155,13 @@ def exemptions(findings: Iterable[Finding]) -> tuple[Exempt, ...]:
     )
 
 
-def actions(told: Sequence[Cause], gaps: Sequence[Coverage], texts: Texts) -> tuple[Action, ...]:
+def actions(
+    told: Sequence[Cause], gaps: Sequence[Coverage], names: Mapping[str, str], texts: Texts
+) -> tuple[Action, ...]:
     """Choose what to do first: read what was unread, then the worst causes with the most resources."""
     chosen: list[Action] = []
     if gaps:
-        places = sorted({gap.subscription_id or texts("words.tenant") for gap in gaps})
+        places = sorted({names.get(gap.subscription_id) or gap.subscription_id or texts("words.tenant") for gap in gaps})
         chosen.append(
             Action(
                 title=texts("actions.read", n=len(gaps)),
@@ -168,15 +176,15 @@ def actions(told: Sequence[Cause], gaps: Sequence[Coverage], texts: Texts) -> tu
     failing = [cause for cause in told if cause.status is Status.FAIL]
     failing.sort(key=lambda it: (it.severity.rank, -it.size, serial_key(it.rows[0].finding)))
     for cause in failing[: ACTIONS - len(chosen)]:
-        names = [row.finding.resource_name for row in cause.rows]
+        resources = [row.finding.resource_name for row in cause.rows]
         chosen.append(
             Action(
                 title=cause.rule.title,
                 detail=texts(
                     "actions.cause",
-                    n=len(names),
-                    kind=texts("kinds." + cause.rule.resource_type, n=len(names)),
-                    names=_shortened(names, texts),
+                    n=len(resources),
+                    kind=kind(cause.rule.resource_type, len(resources), texts),
+                    names=_shortened(resources, texts),
                 ),
                 who=_owners(cause.owners, texts),
                 due=cause.due,

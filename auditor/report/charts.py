@@ -146,6 +146,8 @@ def freshness(machines: Sequence[Machine], tiers: Sequence[TierDemand], texts: T
         if judged
         else texts("charts.freshness.none")
     )
+    if counts["unknown"]:
+        takeaway += texts("charts.freshness.blind", n=counts["unknown"])
     described = texts("charts.freshness.description")
     if demands:
         described += " " + texts("charts.freshness.demand", ages=", ".join(wording.age(hours) for hours in demands))

@@ -102,6 +102,13 @@ class _Packer:
     def _string(self, text: str | None) -> int:
         return -1 if text is None else self.strings.add(text)
 
+    def _item(self, item_id: str | None) -> Any:
+        # All items of a vault share the first half of a long id.
+        if item_id is None:
+            return 0
+        vault, fabric, rest = item_id.partition("/backupfabrics/")
+        return [self.heads.add(vault + fabric), rest]
+
     def _resource(self, row: Finding | Machine, kind: str, name: str) -> int:
         number = self.known.get(row.resource_id)
         if number is None:
@@ -132,7 +139,7 @@ class _Packer:
             columns.add(
                 self._string(it.excluded_code),
                 self._string(it.protection),
-                self._string(it.item_id),
+                self._item(it.item_id),
                 self._string(it.vault_name),
                 self._string(it.policy_name),
                 it.newest_point_age_hours,

@@ -9,7 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from auditor import assets
-from auditor.report import fonts, wording
+from auditor.report import causes, fonts, wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,7 +38,7 @@ def environment(drawable: frozenset[int] | None = None) -> jinja2.Environment:
         tail=tail,
     )
     made.globals.update(
-        t=wording.texts(), read_value=wording.read_value, spread=spread, wide=wide, spoken=spoken, said_width=said_width, placed=placed
+        t=wording.texts(), read_value=wording.read_value, spread=spread, wide=wide, spoken=spoken, said_width=said_width, placed=placed, kind=kind
     )
     return made
 
@@ -51,6 +51,11 @@ def source(name: str) -> str:
 def tail(text: str, length: int) -> str:
     """Keep the end of a long text, which tells more than its beginning."""
     return text if len(text) <= length else "…" + text[-(length - 1) :]
+
+
+def kind(resource_type: str, count: int) -> str:
+    """Name a kind of resource in words."""
+    return causes.kind(resource_type, count, wording.texts())
 
 
 def wide(texts: Iterable[str], size: float) -> float:

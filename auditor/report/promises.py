@@ -47,10 +47,8 @@ class Promise:
     kind: str
     machines: int
     demanded: float | None
-    promised_lowest: float | None
-    """Days, over the VMs whose policy keeps this kind; None where no policy keeps it."""
-    promised_by: int
-    """VMs whose policy keeps this kind."""
+    policy: str
+    """What the backup policies keep, in words."""
     promised: Verdicts | None
     delivered: Verdicts | None
     found: str
@@ -75,8 +73,7 @@ def promises(tiers: Sequence[TierDemand], machines: Sequence[Machine], texts: Te
                     kind=kind,
                     machines=len(held),
                     demanded=demanded,
-                    promised_lowest=min(kept, default=None),
-                    promised_by=len(kept),
+                    policy=_policy(held, kept, texts),
                     promised=_verdicts(held, _PROMISED_BY[kind]) if demanded is not None else None,
                     delivered=_verdicts(held, _DELIVERED_BY[kind]),
                     found=_found(held, kind, texts),
@@ -94,7 +91,22 @@ def _verdicts(machines: Sequence[Machine], rule: str) -> Verdicts | None:
     return Verdicts(rule, told[0][0], told, counts[Status.PASS], applies)
 
 
+def _policy(machines: Sequence[Machine], kept: Sequence[float], texts: Texts) -> str:
+    # A VM without a policy proves something only where its protection could be looked at.
+    blind = sum(1 for machine in machines if machine.protection == "unknown")
+    if blind == len(machines):
+        return texts("promises.unread")
+    said = (
+        texts("promises.lowest", lowest=wording.keep(min(kept)), n=len(kept), of=len(machines))
+        if kept
+        else texts("promises.kept_by_none", of=len(machines))
+    )
+    return said + (texts("promises.blind", n=blind) if blind else "")
+
+
 def _found(machines: Sequence[Machine], kind: str, texts: Texts) -> str:
+    if all(machine.point_count is None for machine in machines):
+        return texts("promises.unread")
     if kind == "daily":
         expected = sum(machine.expected_points or 0 for machine in machines)
         missing = sum(machine.missing_points or 0 for machine in machines)

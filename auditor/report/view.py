@@ -45,10 +45,14 @@ class Figure:
     """What is counted: VMs or verdicts."""
     status: Status | None
     query: str
+    blind: int = 0
+    """Of these, how many could not be looked at."""
 
     @property
     def share(self) -> str:
-        """The share in percent, never rounded up to 100 %."""
+        """The share in percent, never rounded up to 100 %; no share where nothing could be looked at."""
+        if self.of and self.blind == self.of:
+            return "?"
         return wording.share(self.count, self.of)
 
 
@@ -137,7 +141,7 @@ def build(results: Results, *, all_rows: bool = False, language: str = "en") -> 
         ),
         statuses=statuses,
         promises=promises(results.tiers, machines, texts),
-        actions=by_cause.actions(told, whole.unread, texts),
+        actions=by_cause.actions(told, whole.unread, {it.subscription_id: it.name for it in whole.subscriptions}, texts),
         changes=_changes(results, findings, texts),
         causes=told,
         told=sum(1 for row in findings if row.status in by_cause.TOLD),
@@ -195,10 +199,12 @@ def _evidence(whole: Completeness, texts: Texts) -> str:
 def _figures(machines: Sequence[Machine], statuses: Mapping[Status, int], texts: Texts) -> tuple[Figure, ...]:
     judged = [machine for machine in machines if machine.excluded_code is None]
     protected = sum(1 for machine in judged if machine.protection == "protected")
+    blind = sum(1 for machine in judged if machine.protection == "unknown")
     verdicts = sum(statuses.values())
+    label = texts("figures.protected") + (texts("figures.blind", n=blind) if blind else "")
     vms, all_verdicts = texts("words.vms_judged"), texts("words.verdicts")
     return (
-        Figure("protected", texts("figures.protected"), protected, len(judged), vms, None, "rule=vm-unprotected"),
+        Figure("protected", label, protected, len(judged), vms, None, "rule=vm-unprotected", blind),
         *(
             Figure(status, texts(f"figures.{status}"), statuses[status], verdicts, all_verdicts, status, f"status={status}")
             for status in by_cause.TOLD

@@ -160,6 +160,8 @@ def read_value(name: str, value: Any) -> str:
         return decimal(value)
     if isinstance(value, list):
         return "; ".join(read_value(name, inner) for inner in value) or "none"
+    if isinstance(value, dict) and set(value) == {"code", "severity"}:
+        return f"{value['code']} ({value['severity']})"
     if isinstance(value, dict):
         return ", ".join(f"{key} {read_value(key, inner)}" for key, inner in value.items())
     return str(value)

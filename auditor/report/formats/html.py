@@ -39,7 +39,6 @@ def render(report: Report) -> bytes:
         data=packing.pack(report, texts),
         state=report.state,
         worst=[row for row in report.findings if row.status is not Status.NOT_APPLICABLE][:MOST_WITHOUT_SCRIPT],
-        kinds=frozenset(texts.keys("kinds")),
         areas=_areas(report),
         subscriptions=sorted({row.subscription_name or row.subscription_id for row in report.findings} - {""}),
         statuses=packing.STATUSES,

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from auditor.errors import UsageError
 from auditor.model import Status
-from auditor.report import page, wording
+from auditor.report import page, remedy, wording
 from auditor.report.charts import WORST_FIRST
 from auditor.report.formats import json as record
 
@@ -84,6 +84,9 @@ class Block:
     cause: Cause
     rows: tuple[Affected, ...]
     values: tuple[tuple[str, str], ...]
+    portal: str
+    az: str
+    """The fix; with names filled in where the block tells a single resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,6 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
         css=Markup(css),  # noqa: S704 - our own file, with font paths
         state=report.state,
         expected=_expected(report),
-        kinds=_kinds(),
         qr=_qr(report),
         sections=_sections(texts),
         blocks=blocks,
@@ -208,10 +210,6 @@ def _expected(report: Report) -> str | None:
     return wording.number(len(declared)) if isinstance(declared, (list, tuple)) else str(declared)
 
 
-def _kinds() -> frozenset[str]:
-    return frozenset(wording.texts().keys("kinds"))
-
-
 def _sections(texts: wording.Texts) -> Mapping[str, Section]:
     numbers = {key: str(number) for number, key in enumerate(_NUMBERED, start=1)}
     numbers |= {key: chr(ord("A") + index) for index, key in enumerate(_LETTERED)}
@@ -232,7 +230,10 @@ def _capped(causes: Iterable[Cause]) -> tuple[list[Block], int]:
         if not rows:
             break
         values = tuple(_values(cause.rows[0].finding.evidence))
-        blocks.append(Block(cause, tuple(rows), values))
+        known = remedy.names(cause.rows[0].finding) if len(cause.rows) == 1 else {}
+        fix = cause.rule.remediation
+        portal, az = remedy.path(fix.get("portal", ""), known), remedy.command(fix.get("az", ""), known)
+        blocks.append(Block(cause, tuple(rows), values, portal, az))
     return blocks, shown
 
 
