@@ -19,8 +19,11 @@ class ExitCode(IntEnum):
     NO_RUN = 4
     """Sign-in, network, or no subscription visible."""
     BUG = 70
+    """A fault of this program."""
     INTERRUPTED = 130
+    """Ctrl-C; nothing half-written is left."""
     TERMINATED = 143
+    """SIGTERM; nothing half-written is left."""
 
 
 class AuditorError(Exception):
