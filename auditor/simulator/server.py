@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -99,8 +100,7 @@ class Simulator:
     def graph_requests(self, table: str = "") -> list[Request]:
         """Give the logged Resource Graph queries, of one table where named."""
         found = [request for request in self.log if ResourceManager.is_graph(request.path)]
-        wanted = table.lower()
-        return [r for r in found if str((r.body or {}).get("query", "")).strip().lower().startswith(wanted)]
+        return [request for request in found if not table or _first_table(request.body) == table.lower()]
 
     async def _start(self) -> None:
         application = web.Application(client_max_size=16 * 1024 * 1024)
@@ -189,6 +189,12 @@ class Simulator:
         allowed, headers = self._window.take()
         answer = await asyncio.to_thread(self._manager.answer, call) if allowed else throttled_graph()
         return Answer(answer.status, answer.body, headers | dict(answer.headers))
+
+
+def _first_table(body: object) -> str:
+    query = str(body.get("query", "")) if isinstance(body, dict) else ""
+    found = re.search(r"^\s*(\w+)", re.sub(r"//[^\n]*", "", query))
+    return found[1].lower() if found else ""
 
 
 def _unauthorized(code: str, message: str) -> Answer:

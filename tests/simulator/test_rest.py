@@ -188,6 +188,8 @@ def test_every_answer_carries_the_headers_that_support_asks_for(simulator: Simul
 
 def test_the_log_tells_graph_queries_by_table(simulator: Simulator) -> None:
     before = len(simulator.graph_requests("resourcecontainers"))
+    send(simulator, "POST", GRAPH, {"query": "// all\nresources | project id"})
+    assert simulator.graph_requests("resources")[-1].body == {"query": "// all\nresources | project id"}
     send(simulator, "POST", GRAPH, {"query": "ResourceContainers | project id"})
     assert len(simulator.graph_requests("resourcecontainers")) == before + 1
     logged = simulator.log[-1]

@@ -1,0 +1,129 @@
+"""Estates drawn at random, for comparing the product's verdicts with the oracle's.
+
+What the rules leave open stays out: ages on a boundary, and points that fall on midnight of the policy's zone.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+_PLACES = ("a/rg-App", "b/rg-dev-x", "b/RG-SBX-y", "c/rg-plain", "c/MC_fake", "a/mc_real")
+_TAGS: list[dict[str, str]] = [
+    {},
+    {"environment": "prod"},
+    {"Environment": "Production", "Owner": "a@example.com"},
+    {"ENVIRONMENT": "Dev"},
+    {"environment": "test"},
+    {"backup-tier": "Mission-Critical"},
+    {"Backup-Tier": "tier1", "environment": "dev"},
+    {"environment": "staging", "<b>": "=1+1"},
+]
+_POLICIES: dict[str, dict[str, Any]] = {
+    "full": {"daily": "22:00", "keep": {"daily": "30 Days", "weekly": "12 Weeks", "monthly": "84 Months"}},
+    "years": {
+        "daily": "03:15",
+        "zone": "Pacific Standard Time",
+        "keep": {"daily": "45 Days", "weekly": "13 Weeks", "monthly": "7 Years"},
+    },
+    "short": {"daily": "20:30", "zone": "India Standard Time", "keep": {"daily": "14 Days", "weekly": "8 Weeks"}},
+    "long": {"daily": "12:00", "keep": {"daily": "120 Days", "yearly": "10 Years"}, "enhanced": True},
+    "weekly": {
+        "weekly": {"days": ["Wednesday"], "at": "02:00"},
+        "keep": {"weekly": "52 Weeks", "monthly": "84 Months"},
+    },
+    "hourly": {
+        "hourly": {"every": 4, "from": "00:00", "hours": 24},
+        "zone": "W. Europe Standard Time",
+        "keep": {"daily": "30 Days", "weekly": "13 Weeks", "monthly": "84 Months", "yearly": "10 Years"},
+    },
+}
+
+
+def _points(draw: random.Random) -> dict[str, Any] | None:
+    kind = draw.randrange(9)
+    days = sorted(draw.sample(range(2, 28), draw.randint(1, 4)))
+    points: list[dict[str, Any] | None] = [
+        None,
+        None,
+        None,
+        {"newest": f"-{draw.choice([10, 50, 100, 250, 700])}h"},
+        {"missing_days": days},
+        {"soft_deleted_days": days},
+        {"unvaulted": f"{draw.choice([20, 56, 200])}h"},
+        {"missing_days": days, "on_demand": [f"-{days[0]}d"]},
+        {"daily": draw.randint(3, 20), "monthly": 2, "archive_after": "20d"},
+    ]
+    return points[kind]
+
+
+def _backup(draw: random.Random) -> dict[str, Any]:
+    backup: dict[str, Any] = {"vault": draw.choice(["v1", "v2"]), "policy": draw.choice(list(_POLICIES))}
+    if points := _points(draw):
+        backup["points"] = points
+    kind = draw.randrange(10)
+    if kind == 0:
+        backup |= {"state": draw.choice(["ProtectionStopped", "BackupsSuspended", "ProtectionPaused"])}
+    elif kind == 1:
+        backup |= {"deleted": "-3d"}
+    elif kind == 2:
+        backup |= {"state": "IRPending", "points": None}
+    elif kind == 3:
+        backup |= {"state": "ProtectionError", "last_status": "Failed"}
+    return backup
+
+
+def _machine(draw: random.Random, number: int) -> dict[str, Any]:
+    # Few names for many machines: what is joined by name goes wrong here.
+    machine: dict[str, Any] = {
+        "name": f"vm{number // len(_PLACES)}",
+        "in": _PLACES[number % len(_PLACES)],
+        "tags": draw.choice(_TAGS),
+        "age": draw.choice(["5h", "9d", "70d", "900d"]),
+        "os": draw.choice(["windows", "linux"]),
+        "disks": [64] * draw.randrange(3),
+    }
+    if draw.random() < 0.75:
+        machine["backup"] = [_backup(draw) for _ in range(draw.choice([1, 1, 1, 2]))]
+        vaults = {entry["vault"] for entry in machine["backup"]}
+        machine["backup"] = machine["backup"][: len(vaults)]
+    if draw.random() < 0.1:
+        machine |= draw.choice([{"priority": "Spot"}, {"ephemeral": True}, {"image": "AzureDatabricks:a:b:1"}])
+    return machine
+
+
+def _snapshot(draw: random.Random, number: int, machines: list[dict[str, Any]]) -> dict[str, Any]:
+    source = draw.choice([m for m in machines if not m.get("ephemeral")])
+    place = source["in"]
+    return {
+        "name": f"snap{number}",
+        "in": place,
+        "of": draw.choice([f"{place}/{source['name']}"] * 3 + ["gone:disk"]),
+        "age": draw.choice(["3d", "12d", "45d", "80d", "200d"]),
+        "recreated": draw.random() < 0.1,
+        "immutable_days": draw.choice([0, 0, 0, 30, 365]),
+        "tags": draw.choice([
+            {}, {}, {"expires-on": "{+9d}"}, {"Expiry": "{-4d}"}, {"delete-after": "{+90d}"}, {"legal-hold": "yes"},
+            {"Legal-Hold": "No"}, {"note": "housekeeping"}, {"VeeamJob": "x"}, {"backup-tier": "tier0"},
+        ]),
+    }  # fmt: skip
+
+
+def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[str, Any]:
+    """Draw an estate tree for `Estate.from_dict`; the same seed gives the same tree."""
+    draw = random.Random(seed)  # noqa: S311 - cases, not secrets
+    listed = [_machine(draw, number) for number in range(machines)]
+    return {
+        "estate": f"random {seed}",
+        "jobs_days": 0,
+        "subscriptions": {"a": {}, "b": {}, "c": {}},
+        "resource_groups": {
+            "a/rg-App": {"tags": draw.choice(_TAGS)},
+            "a/mc_real": {"managed_by": "/subscriptions/x/resourceGroups/y/providers/z/managedClusters/aks"},
+            "c/rg-plain": {"tags": draw.choice(_TAGS)},
+        },
+        "vaults": {"a/rg-v/v1": {}, "c/rg-v/v2": {"bare": True}},
+        "policies": _POLICIES,
+        "vms": listed,
+        "snapshots": [_snapshot(draw, number, listed) for number in range(snapshots)],
+    }

@@ -1,0 +1,31 @@
+"""The oracle judges every resource of any estate by every rule."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from auditor.simulator import Estate
+from tests.simulator.oracle import SNAPSHOT_RULES, VM_RULES, verdicts
+from tests.simulator.random_estates import random_estate
+from tests.simulator.wire import AS_OF
+
+
+def test_random_estates_meet_every_verdict_that_a_rule_can_give() -> None:
+    met: Counter[tuple[str, str]] = Counter()
+    for seed in range(25):
+        estate = Estate.from_dict(random_estate(seed), AS_OF)
+        found = verdicts(estate)
+        assert len(found) == 30 * len(VM_RULES) + 20 * len(SNAPSHOT_RULES)
+        met.update((rule, status) for (rule, _), (status, _) in found.items())
+    three = {"pass", "fail", "not_applicable"}
+    for rule in (*VM_RULES, *SNAPSHOT_RULES):
+        expected = {
+            "vm-snapshot-only": three - {"pass"},
+            "vm-initial-backup-pending": {"pass", "not_applicable", "not_yet_due"},
+        }.get(rule, three)
+        assert {status for name, status in met if name == rule} >= expected, rule
+
+
+def test_the_same_seed_draws_the_same_estate() -> None:
+    assert random_estate(7) == random_estate(7)
+    assert random_estate(7) != random_estate(8)
