@@ -91,23 +91,35 @@ def serial_key(finding: Finding) -> tuple[int, str]:
 def causes(findings: Iterable[Finding], rules: Mapping[str, RuleResult]) -> tuple[Cause, ...]:
     """Group the told findings by cause, worst first."""
     told = sorted((row for row in findings if row.status in TOLD), key=serial_key)
-    here = {(row.rule, row.resource_id) for row in told}
+    here = {(row.rule, row.resource_id): row for row in told}
     below: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     blocks: dict[tuple[int, int, str, str], list[Finding]] = defaultdict(list)
     for row in told:
-        if row.group and row.group != row.rule and (row.group, row.resource_id) in here:
+        if row.group and _explained_by_another(row, here):
             below[row.group, row.resource_id].append(row)
         else:
             blocks[TOLD.index(row.status), row.severity.rank, row.rule, row.reason_code].append(row)
     made = [_cause(rows, rules, below) for rows in blocks.values()]
-    # A chain of groups (a under b under c) leaves b without a block of its own, so a is told under c.
     return tuple(sorted(made, key=lambda it: (TOLD.index(it.status), it.severity.rank, serial_key(it.rows[0].finding))))
+
+
+def _explained_by_another(row: Finding, here: Mapping[tuple[str, str], Finding]) -> bool:
+    """Say whether the chain of groups leads up to a finding of its own; in a circle, each stands for itself."""
+    seen = {row.rule}
+    above = here.get((row.group or "", row.resource_id))
+    found = above is not None
+    while above is not None:
+        if above.rule in seen:
+            return False
+        seen.add(above.rule)
+        above = here.get((above.group or "", above.resource_id))
+    return found
 
 
 def _cause(
     rows: Sequence[Finding], rules: Mapping[str, RuleResult], below: Mapping[tuple[str, str], Sequence[Finding]]
 ) -> Cause:
-    affected = tuple(Affected(row, tuple(_explained(row, below, {row.rule}))) for row in rows)
+    affected = tuple(Affected(row, tuple(_explained(row, below))) for row in rows)
     also = Counter(child.rule for row in affected for child in row.also)
     owners = Counter(row.owner for row in rows)
     first = rows[0]
@@ -125,14 +137,11 @@ def _cause(
     )
 
 
-def _explained(
-    row: Finding, below: Mapping[tuple[str, str], Sequence[Finding]], seen: set[str]
-) -> Iterable[Finding]:
+def _explained(row: Finding, below: Mapping[tuple[str, str], Sequence[Finding]]) -> Iterable[Finding]:
+    # A chain (c under b under a) leaves b without a block of its own, so c is told under a.
     for child in below.get((row.rule, row.resource_id), ()):
-        if child.rule not in seen:
-            seen.add(child.rule)
-            yield child
-            yield from _explained(child, below, seen)
+        yield child
+        yield from _explained(child, below)
 
 
 def kind(resource_type: str, count: int, texts: Texts) -> str:

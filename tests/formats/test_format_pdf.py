@@ -1,0 +1,250 @@
+"""report.pdf: page numbers, tables, attachments, and that the file can be made again byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import subprocess
+import time
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pikepdf
+import pytest
+
+from auditor.report import formats, view
+from auditor.report.formats import json as record
+from auditor.report.formats import pdf
+from tests.formats import sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditor.report.view import Report
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return view.build(sample.results(24))
+
+
+@pytest.fixture(scope="module")
+def made(report: Report) -> bytes:
+    return formats.find("pdf").render(report)
+
+
+@pytest.fixture(scope="module")
+def pages(made: bytes) -> list[str]:
+    text = subprocess.run(["pdftotext", "-layout", "-", "-"], input=made, check=True, capture_output=True).stdout.decode()
+    return text.split("\f")[:-1]
+
+
+def test_every_page_but_the_cover_says_its_number_and_the_manifest(report: Report, pages: list[str]) -> None:
+    for number, text in enumerate(pages[1:], start=2):
+        assert f"page {number} of {len(pages)}" in text
+        assert report.run.manifest_digest in text
+
+
+def test_the_cover_says_what_of_whom_as_at_when_and_whether_all_was_read(pages: list[str]) -> None:
+    cover = pages[0]
+    for said in (
+        "Contoso <Ltd> & Söhne", "CONFIDENTIAL", "as at 2026-11-22 06:00 UTC", "Evidence: COMPLETE",
+        "4 of 4 subscriptions read", "standard hybrid 1.0.0", "No opinion is given",
+    ):  # fmt: skip
+        assert said in cover
+
+
+def test_the_summary_fits_on_page_two(pages: list[str]) -> None:
+    assert re.search(r"^ *1 +Results$", pages[1], re.MULTILINE)
+    assert "Do first" in pages[1]
+    assert "Contents" in pages[2]
+
+
+def test_the_contents_name_the_page_each_section_begins_on(pages: list[str]) -> None:
+    listed = re.findall(r"^ *(?:[1-9AB] {2,})?(\S[^\n]*?) {3,}page (\d+)$", pages[2], re.MULTILINE)
+    assert len(listed) == 12
+    for title, number in listed:
+        assert title in pages[int(number) - 1]
+
+
+def test_sections_stand_in_the_order_auditors_expect(made: bytes) -> None:
+    with pikepdf.open(io.BytesIO(made)) as file, file.open_outline() as outline:
+        titles = [re.sub(r"^\w\W+", "", item.title) if item.title[1:2] == "\u2003" else item.title for item in outline.root]
+    assert titles == [
+        "Results", "Contents", "Basis of preparation", "Completeness and accuracy", "Demanded, promised, delivered",
+        "Results by rule", "Findings", "Waivers", "Control matrix", "Population", "Method", "Sign-off",
+        "How to verify this report",
+    ]  # fmt: skip
+
+
+def test_it_declares_pdf_a_3a_and_pdf_ua_1(made: bytes) -> None:
+    with pikepdf.open(io.BytesIO(made)) as file:
+        xmp = file.Root.Metadata.read_bytes().decode()
+        assert bool(file.Root.MarkInfo.Marked)
+        assert str(file.Root.Lang) == "en"
+    assert 'pdfaid:part="3"' in xmp
+    assert 'pdfaid:conformance="A"' in xmp
+    assert 'pdfuaid:part="1"' in xmp
+
+
+def test_the_record_is_enclosed_and_its_digest_is_printed(report: Report, made: bytes, pages: list[str]) -> None:
+    with pikepdf.open(io.BytesIO(made)) as file:
+        enclosed = {name: spec.get_file().read_bytes() for name, spec in file.attachments.items()}
+        dates = {str(spec.get_file().obj.Params.CreationDate) for spec in file.attachments.values()}
+        kinds = {str(spec.obj.AFRelationship) for spec in file.attachments.values()}
+    assert set(enclosed) == {"findings.json", "population.csv"}
+    assert enclosed["findings.json"] == record.render(report)
+    assert json.loads(enclosed["findings.json"])["run"]["id"] == report.run.id
+    for content in enclosed.values():
+        assert hashlib.sha256(content).hexdigest() in pages[-1]
+    assert len(dates) == 1
+    assert "20261122" in dates.pop()
+    assert kinds == {"/Source", "/Data"}
+
+
+def test_the_population_cannot_run_as_a_formula(made: bytes) -> None:
+    with pikepdf.open(io.BytesIO(made)) as file:
+        text = file.attachments["population.csv"].get_file().read_bytes().decode("utf-8-sig")
+    assert "'=cmd|" in text
+    assert not re.search(r"(^|,)\"?=", text, re.MULTILINE)
+
+
+class _Tables(HTMLParser):
+    """Find tables, their columns, and what stands in them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.columns: list[int] = []
+        self.cells: list[set[int]] = []
+        self.row = 0
+        self.displays: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "table":
+            self.columns.append(0)
+            self.cells.append(set())
+        elif tag == "col":
+            self.columns[-1] += 1
+        elif tag == "tr":
+            self.row = 0
+        elif tag in {"td", "th"}:
+            assert "colspan" not in dict(attrs)
+            self.row += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "tr":
+            self.cells[-1].add(self.row)
+
+
+@pytest.mark.parametrize("kind", ["nasty", "clean", "unknown", "incomplete", "empty"])
+def test_every_table_has_a_fixed_layout_with_a_column_for_each_cell(kind: str) -> None:
+    text = pdf.markup(view.build(sample.results(30, kind=kind)))
+    css = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert css
+    assert re.search(r"\btable \{ table-layout: fixed; width: 100%", css[1])
+    assert not re.search(r"table-layout:\s*auto|display:\s*(inline-)?(flex|grid)|display:\s*inline-table", text)
+    tables = _Tables(text)
+    assert len(tables.columns) > 15
+    for columns, cells in zip(tables.columns, tables.cells, strict=True):
+        assert cells == {columns}
+
+
+def test_a_character_no_font_has_is_printed_as_its_code(pages: list[str]) -> None:
+    text = "".join("".join(pages).split())
+    assert "[U+1F525]" in text
+    assert "[U+202E]" in text
+    assert "[U+65E5]" in text
+
+
+def test_hostile_names_are_text_in_the_markup() -> None:
+    text = pdf.markup(view.build(sample.results(30, kind="unknown")))
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_nothing_but_the_fonts_is_read(tmp_path: Path) -> None:
+    import weasyprint  # noqa: PLC0415
+
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret", encoding="utf-8")
+    fetcher: Any = pdf._only_fonts(weasyprint)
+    for url in (secret.as_uri(), "http://127.0.0.1:9/", "data:text/plain,x"):
+        with pytest.raises(ValueError, match="loads nothing"):
+            fetcher.fetch(url)
+
+
+def test_the_cap_is_said_before_the_table_and_the_worst_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf, "MOST_FINDINGS", 20)
+    report = view.build(sample.results(60))
+    text = pdf.markup(report)
+    shown = re.search(r"(\d+) of (\d+) findings are shown, worst first; the rest are in the attached", text)
+    assert shown
+    assert int(shown[1]) <= 20
+    assert int(shown[2]) == report.told
+    listed = re.findall(r"<tr><td>(E-\d+)</td>", text)
+    assert listed[0] == report.causes[0].serial
+    assert text.index(shown[0]) < text.index(f"<tr><td>{listed[0]}</td>")
+
+
+def test_zero_findings_still_make_a_whole_report() -> None:
+    text = pdf.markup(view.build(sample.results(20, kind="clean")))
+    assert "There are no findings: no verdict is a fail" in text
+    assert "Control totals" in text
+
+
+def test_everything_unknown_cannot_be_missed_on_the_cover() -> None:
+    text = pdf.markup(view.build(sample.results(20, kind="unknown")))
+    cover = text[: text.index('<section class="chapter">')]
+    assert '<div class="banner incomplete"><strong>Evidence: INCOMPLETE</strong>' in cover
+    assert "Nothing is said about protection" in cover
+    assert "kept for none" not in text
+
+
+def test_it_says_in_conformity_and_never_compliant() -> None:
+    text = pdf.markup(view.build(sample.results(20)))
+    assert "in conformity with standard" in text
+    assert not re.search(r"compliant|satisf", re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL), re.IGNORECASE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["nasty", "unknown", "empty"])
+def test_verapdf_finds_no_fault(kind: str) -> None:
+    from tests.formats import verapdf  # noqa: PLC0415 - starts a Java machine
+
+    file = formats.find("pdf").render(view.build(sample.results(24, kind=kind)))
+    assert verapdf.faults(file, "3a") == []
+    assert verapdf.faults(file, "ua1") == []
+
+
+@pytest.mark.slow
+def test_verapdf_would_find_a_fault(made: bytes) -> None:
+    from tests.formats import verapdf  # noqa: PLC0415
+
+    target = io.BytesIO()
+    with pikepdf.open(io.BytesIO(made)) as file:
+        del file.Root.MarkInfo
+        del file.Root.OutputIntents
+        file.save(target)
+    assert verapdf.faults(target.getvalue(), "3a")
+    assert verapdf.faults(target.getvalue(), "ua1")
+
+
+@pytest.mark.slow
+def test_a_thousand_findings_cost_little_more_than_a_plain_table_of_as_many_rows() -> None:
+    import weasyprint  # noqa: PLC0415
+
+    rows = "".join(f"<tr><td>E-{n:04d}</td><td>app{n}</td><td>newest point {n} h old; rg-a, sub-b; owner; due</td></tr>" for n in range(1300))
+    plain = (
+        "<style>table{table-layout:fixed;width:100%;border-collapse:collapse}td{border-bottom:1px solid}</style>"
+        f'<table><col style="width:10%"><col style="width:30%"><col style="width:60%">{rows}</table>'
+    )
+    began = time.process_time()
+    weasyprint.HTML(string=plain).write_pdf(pdf_variant="pdf/a-3a")
+    table = time.process_time() - began
+    report = view.build(sample.results(findings=1000))
+    began = time.process_time()
+    formats.find("pdf").render(report)
+    assert time.process_time() - began < 3 * table

@@ -1,0 +1,98 @@
+"""What all formats promise: discovery, purity, and the same bytes everywhere."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import auditor.report.formats
+from auditor.errors import UsageError
+from auditor.report import formats, view
+from tests.formats import sample
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(auditor.report.formats.__file__).parent
+
+_RENDER = """
+import hashlib, sys
+sys.path.insert(0, {root!r})
+from tests.formats import sample
+from auditor.report import formats, view
+report = view.build(sample.results(12))
+print(*(hashlib.sha256(formats.find(kind).render(report)).hexdigest() for kind in ("html", "json", "pdf")))
+"""
+
+
+def test_every_module_in_the_folder_is_a_format() -> None:
+    assert set(formats.discover()) == {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
+    assert {"html", "json", "pdf"} <= set(formats.discover())
+
+
+@pytest.mark.parametrize("kind", ["html", "json", "pdf"])
+def test_a_format_says_its_file_s_name_and_type(kind: str) -> None:
+    found = formats.find(kind)
+    assert found.default_name == {"html": "report.html", "json": "findings.json", "pdf": "report.pdf"}[kind]
+    assert "/" in found.media_type
+
+
+def test_an_unknown_kind_names_the_known_ones() -> None:
+    with pytest.raises(UsageError) as caught:
+        formats.find("docx")
+    assert "html, " in caught.value.hint
+
+
+def test_formats_import_nothing_but_the_view() -> None:
+    allowed = ("auditor.report", "auditor.assets", "auditor.model", "auditor.errors")
+    for path in FOLDER.parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                fine = not name.startswith("auditor") or name == "auditor" or name.startswith(allowed)
+                assert fine, f"{path.name} imports {name}"
+
+
+def test_the_same_report_gives_the_same_bytes_in_one_process() -> None:
+    report = view.build(sample.results(12))
+    for kind in ("html", "json"):
+        assert formats.find(kind).render(report) == formats.find(kind).render(report)
+
+
+def test_zone_locale_and_hash_seed_do_not_change_a_byte() -> None:
+    code = _RENDER.format(root=str(ROOT))
+    places = (
+        {"TZ": "UTC", "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"},
+        {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "12345", "LC_ALL": "C"},
+    )
+    said = [
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, **place}, check=True, capture_output=True, text=True).stdout
+        for place in places
+    ]
+    assert said[0] == said[1]
+    assert len(said[0].split()) == 3
+    assert len(said[0].split()[0]) == len(hashlib.sha256().hexdigest())
+
+
+@pytest.mark.parametrize("kind", ["html", "json"])
+def test_html_and_json_do_without_pango(kind: str) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['weasyprint'] = None\n"
+        "from tests.formats import sample\nfrom auditor.report import formats, view\n"
+        f"assert formats.find({kind!r}).render(view.build(sample.results(6)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_missing_pango_is_told_with_the_command_that_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    with pytest.raises(UsageError) as caught:
+        formats.find("pdf").check()
+    assert "install" in caught.value.hint
+    assert "pango" in caught.value.hint.lower()
+    formats.find("html").check()
