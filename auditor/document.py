@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Key = tuple[str | int, ...]
 """Where a value stands in a document: keys and list positions from the root."""
 
+MOST_VALUES = 1_000_000
+"""A file with more is a mistake or an attack: aliases of aliases multiply."""
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)?\.[0-9]+([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+")
@@ -147,9 +150,22 @@ class _Reader:
         self.path = path
         self.lines: dict[Key, int] = {}
         self.faults: list[Fault] = []
+        self._open: set[int] = set()
 
     def value(self, node: yaml.Node, key: Key) -> Any:
-        self.lines.setdefault(key, node.start_mark.line + 1)
+        line = node.start_mark.line + 1
+        self.lines.setdefault(key, line)
+        if id(node) in self._open:
+            raise DocumentError([Fault(self.path, line, "an alias contains itself", "write it out")])
+        if len(self.lines) > MOST_VALUES:
+            raise DocumentError([Fault(self.path, line, f"too many values (over {MOST_VALUES})", "use fewer aliases")])
+        self._open.add(id(node))
+        try:
+            return self._value(node, key)
+        finally:
+            self._open.discard(id(node))
+
+    def _value(self, node: yaml.Node, key: Key) -> Any:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):

@@ -71,6 +71,13 @@ def read(path: Path, name: str | None = None) -> Standard:
     except ValidationError as error:
         raise DocumentError(document.faults(error, StandardFile)) from error
     faults: list[Fault] = []
+    for name, tier in file.tiers.items():
+        try:
+            Tier.model_validate(tier or {})
+        except ValidationError as error:
+            faults += document.faults(error, Tier, ("tiers", name))
+    if faults:
+        raise DocumentError(faults)  # told where they stand, not again in every tier that inherits them
     tiers = {tier: _resolve(document, file, tier, faults) for tier in file.tiers}
     if not faults:
         _check_classes(document, file, faults)
@@ -81,13 +88,8 @@ def read(path: Path, name: str | None = None) -> Standard:
 
 
 def _resolve(document: Document, file: StandardFile, name: str, faults: list[Fault]) -> Tier | None:
-    """Merge a tier over what it extends; faults are told where they stand, in the tier that wrote them."""
-    try:
-        Tier.model_validate(file.tiers[name] or {})
-    except ValidationError as error:
-        faults += document.faults(error, Tier, ("tiers", name))
-        return None
-    chain, base = [name], file.tiers[name].get("extends")
+    """Merge a tier over what it extends."""
+    chain, base = [name], (file.tiers[name] or {}).get("extends")
     while base is not None:
         key = ("tiers", chain[-1], "extends")
         if base not in file.tiers:

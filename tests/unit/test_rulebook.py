@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditor import rulebook, standard
+from auditor.engine import ruletests
+from auditor.errors import DocumentError, UsageError
+from auditor.inventory.facts import Facts
+from auditor.rulebook import gate
+from auditor.standard.schema import RuleChoice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RULE = """\
+id: vm-has-name
+title: t
+severity: low
+resource_type: vm
+rationale: r
+remediation: {portal: p}
+reads: [vm]
+params:
+  most: {type: number, default: 5, doc: d}
+sql: |
+  SELECT v.resource_id,
+         CASE WHEN v.age_hours IS NULL THEN 'unknown'
+              WHEN v.age_hours > $most THEN 'fail'
+              ELSE 'pass' END AS status,
+         CASE WHEN v.age_hours > $most THEN 'too_old' ELSE 'fine' END AS reason,
+         v.age_hours
+  FROM vm v
+messages: {too_old: "{age_hours:.0f} h", fine: fine}
+tests:
+  - name: by age
+    given: {vm: [{resource_no: 1, resource_id: /a, age_hours: 5}, {resource_no: 2, resource_id: /b, age_hours: 6}, {resource_no: 3, resource_id: /c}]}
+    expect: {/a: pass, /b: {status: fail, severity: low, reason: too_old}, /c: unknown}
+"""
+
+
+@pytest.fixture(scope="module")
+def empty() -> Iterator[Facts]:
+    with Facts.empty(standard.read(standard.default_path())) as facts:
+        yield facts
+
+
+def one(folder: Path, text: str = RULE, name: str = "vm-has-name") -> rulebook.Rule:
+    area = folder / "protection"
+    area.mkdir(exist_ok=True)
+    (area / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return rulebook.read([folder], shipped=False).get(name)
+
+
+def faults(folder: Path, sql: str, *, reads: str = "[vm]") -> str:
+    """What the gate says of a rule with this SQL."""
+    head, _, rest = RULE.partition("sql: |\n")
+    _, _, tail = rest.partition("messages:")
+    indented = "".join(f"  {line}\n" for line in sql.splitlines())
+    text = f"{head}sql: |\n{indented}messages:{tail}".replace("reads: [vm]", f"reads: {reads}")
+    return "\n".join(str(fault) for fault in gate.check(one(folder, text), ruletests.open_tables()))
+
+
+def test_a_good_rule_passes_the_gate_and_its_tests(tmp_path: Path, empty: Facts) -> None:
+    rule = one(tmp_path)
+    assert gate.check(rule, ruletests.open_tables()) == []
+    assert [outcome.failures for outcome in ruletests.run(rule, empty)] == [()]
+
+
+SELECT = "SELECT v.resource_id, 'pass' AS status, 'fine' AS reason, $most AS most FROM vm v"
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        (SELECT + "; DROP TABLE vm", "must be one SELECT"),
+        ("DELETE FROM vm", "must be one SELECT"),
+        ("COPY vm TO '/tmp/x'", "must be one SELECT"),
+        ("ATTACH '/tmp/x'", "must be one SELECT"),
+        ("SELECT * FROM vm", "hides which columns"),
+        ("SELECT v.resource_id, 'pass' AS status, 'fine' AS reason FROM read_csv('/etc/passwd') v", "is refused"),
+        ("SELECT v.resource_id, 'pass' AS status, 'fine' AS reason FROM '/etc/passwd' v", "there is no table"),
+        ("SELECT v.resource_id, 'pass' AS status, 'fine' AS reason FROM raw.vm v", "has a prefix"),
+        ("SELECT v.resource_id, 'pass' AS status, 'fine' AS reason FROM information_schema.tables v", "has a prefix"),
+        ("SELECT v.resource_id, 'pass' AS status, 'fine' AS reason FROM vms v", "did you mean 'vm'?"),
+        (SELECT.replace("'fine'", "getenv('HOME')"), "function 'getenv' is refused"),
+        (SELECT.replace("'fine'", "repeat('x', 400000000)"), "'repeat' is refused"),
+        (SELECT.replace("'fine'", "(SELECT content FROM read_text('/etc/passwd'))"), "is refused"),
+        (SELECT.replace("'fine'", "current_setting('access_mode')"), "is refused"),
+        (SELECT.replace("$most", "now()"), "is refused"),
+        (SELECT.replace("$most", "v.age_hours / v.rpo_hours"), "division without nullif"),
+        (SELECT.replace("$most", "[1, 2]"), "is refused"),
+        (SELECT.replace("$most", "INTERVAL 1 DAY"), "is refused"),
+        (SELECT.replace("$most", "$mots"), "$mots is not declared"),
+        (SELECT.replace("'pass'", "CASE WHEN v.age_hours > $most THEN 'fail' END"), "has no ELSE"),
+        (SELECT.replace("'pass'", "CASE WHEN v.age_hours > $most THEN 'failed' ELSE 'pass' END"), "'failed' is no status"),
+        (SELECT.replace("'pass'", "CASE WHEN v.age_hours > $most THEN 'waived' ELSE 'pass' END"), "does not waive"),
+        (SELECT.replace(", 'fine' AS reason", ""), "column 'reason' is missing"),
+        (SELECT.replace("'fine'", "CASE WHEN v.age_hours > 1 THEN 'odd' ELSE 'fine' END"), "reason 'odd' has no sentence"),
+        ("SELECT v.resource_id, FROM WHERE", "SQL:"),
+        (
+            "WITH RECURSIVE x AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM x) "
+            "SELECT v.resource_id, 'pass' AS status, 'fine' AS reason, $most AS most FROM vm v, x",
+            "recursive",
+        ),
+        (SELECT + " USING SAMPLE 10%", "refused"),
+    ],
+)
+def test_the_gate_refuses_what_a_rule_may_not_do(tmp_path: Path, sql: str, told: str) -> None:
+    said = faults(tmp_path, sql)
+    assert told in said
+    assert "vm-has-name.yaml:" in said
+
+
+def test_reads_must_be_what_the_sql_reads(tmp_path: Path) -> None:
+    assert "reads says ['vm', 'vault']" in faults(tmp_path, SELECT, reads="[vm, vault]").replace("['vault', 'vm']", "['vm', 'vault']")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("severity: low\n", "severity: lowish\n", "severity"),
+        ("title: t", "titel: t", "did you mean 'title'?"),
+        ("id: vm-has-name", "id: vm-has-nome", "differ"),
+        ("expect: {/a: pass, /b: {status: fail, severity: low, reason: too_old}, /c: unknown}", "expect: {/a: pass}", "no test expects 'fail'"),
+        ("default: 5", "default: five", "is not a number"),
+        ("resource_type: vm", "resource_type: machine", "resource_type"),
+    ],
+)
+def test_a_bad_rule_file_is_told_with_its_line(tmp_path: Path, old: str, new: str, told: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        one(tmp_path, RULE.replace(old, new))
+    assert told in str(caught.value)
+    assert "vm-has-name.yaml:" in str(caught.value)
+
+
+def test_two_rules_of_one_id_are_refused(tmp_path: Path) -> None:
+    one(tmp_path)
+    other = tmp_path / "health"
+    other.mkdir()
+    (other / "vm-has-name.yaml").write_text(RULE)
+    with pytest.raises(DocumentError, match="stands in"):
+        rulebook.read([tmp_path], shipped=False)
+
+
+def test_users_rules_are_added_to_the_shipped_ones(tmp_path: Path) -> None:
+    one(tmp_path)
+    ids = [rule.id for rule in rulebook.read([tmp_path]).rules]
+    assert "vm-has-name" in ids
+    assert "vm-unprotected" in ids
+
+
+def test_a_standard_disables_rules_sets_parameters_and_severities(tmp_path: Path) -> None:
+    one(tmp_path)
+    book = rulebook.read(
+        [tmp_path],
+        RuleChoice(
+            disable=["vm-unprotected"], params={"vm-has-name": {"most": 9}}, severity_override={"vm-has-name": "high"}
+        ),
+    )
+    assert "vm-unprotected" not in [rule.id for rule in book.rules]
+    assert book.params["vm-has-name"]["most"] == 9
+    assert book.severities["vm-has-name"] == "high"
+
+
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [
+        (RuleChoice(disable=["vm-unprotcted"]), "did you mean 'vm-unprotected'?"),
+        (RuleChoice(params={"backup-rpo-breached": {"escalate": 3}}), "there is no parameter 'escalate'"),
+        (RuleChoice(params={"backup-rpo-breached": {"escalate_factor": "x"}}), "is not a number"),
+    ],
+)
+def test_a_standard_that_names_unknown_rules_is_refused(choice: RuleChoice, told: str) -> None:
+    with pytest.raises(DocumentError, match=told.replace("?", r"\?")):
+        rulebook.read((), choice)
+
+
+def test_an_unknown_rule_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError) as caught:
+        rulebook.read().get("vm-unprotectd")
+    assert caught.value.hint == "did you mean 'vm-unprotected'?"
+
+
+def test_a_wrong_expectation_fails_the_rules_own_test(tmp_path: Path, empty: Facts) -> None:
+    rule = one(tmp_path, RULE.replace("/a: pass, /b: {status: fail", "/a: fail, /b: {status: pass"))
+    (outcome,) = ruletests.run(rule, empty)
+    assert "/a: status is pass, expected fail" in outcome.failures
+    (fault,) = ruletests.faults(rule, [outcome])
+    assert fault.line == RULE[: RULE.index("- name: by age")].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("given: {vm:", "given: {vms:", "there is no table 'vms'"),
+        ("age_hours: 5}", "age_huors: 5}", "did you mean 'age_hours'?"),
+        ("age_hours: 5}", "age_hours: old}", "SQL:"),
+    ],
+)
+def test_a_test_with_wrong_rows_is_told_with_its_line(tmp_path: Path, empty: Facts, old: str, new: str, told: str) -> None:
+    rule = one(tmp_path, RULE.replace(old, new))
+    with pytest.raises(DocumentError) as caught:
+        ruletests.run(rule, empty)
+    assert told in str(caught.value)
+
+
+def test_tests_leave_no_rows_behind(tmp_path: Path, empty: Facts) -> None:
+    ruletests.run(one(tmp_path), empty)
+    assert empty.population("vm") == 0
+
+
+def test_sentences_fill_in_values_and_never_break() -> None:
+    messages = {"old": "{age:.0f} h, {name}", "both": {"en": "english", "de": "deutsch"}}
+    assert rulebook.sentence("old", messages, {"age": 30.6, "name": "x"}) == "31 h, x"
+    assert rulebook.sentence("old", messages, {"age": None}) == "unknown h, unknown"
+    assert rulebook.sentence("both", messages, {}, "de") == "deutsch"
+    assert rulebook.sentence("both", messages, {}, "fr") == "english"
+    assert rulebook.sentence("never_heard", messages, {}) == "never heard"
+    assert "vm-unprotected" in rulebook.sentence("judged_by:vm-unprotected", rulebook.common_messages(), {})
