@@ -302,7 +302,7 @@ class _Maker:
             promised_days={} if bare else {"daily": 30, "weekly": 84, "monthly": 60 * 30.4375 if
                                            statuses["retention-monthly-below-standard"] is Status.FAIL else 2556.75, "yearly": None},
             expected_points=expected, missing_points=missing, statuses=statuses,
-            calendar=() if bare or number > 60 else tuple((day, day % 7 != 3 or not missing) for day in range(60, 0, -1)),
+            calendar=() if bare or number > 100 else tuple((day, day % 7 != 3 or not missing) for day in range(60, 0, -1)),
         )  # fmt: skip
 
     def _judge(self, spec: Spec, row: dict[str, Any], earlier: Mapping[str, Status], excluded: str | None) -> Status:
