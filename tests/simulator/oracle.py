@@ -142,7 +142,7 @@ class Oracle:
         profile = machine["properties"]["storageProfile"]
         mine = [profile["osDisk"], *profile["dataDisks"]]
         disks = {disk["managedDisk"]["id"].lower() for disk in mine if "managedDisk" in disk}
-        if not young and any(self._loose(snapshot, disks) for snapshot in self.snapshots.values()):
+        if not (young and not items) and any(self._loose(snapshot, disks) for snapshot in self.snapshots.values()):
             verdicts["vm-snapshot-only"] = self._fail("high", tier)
         return verdicts
 
@@ -159,10 +159,12 @@ class Oracle:
         policy = item.vault.policies[item.policy.lower()]["properties"]
         verdicts = self._retention(policy["retentionPolicy"], tier)
         points = [backup.point_document(item, point)["properties"] for point in item.points(self.as_of)]
-        points = [point for point in points if not point["recoveryPointProperties"]["isSoftDeleted"]]
         if item.properties["protectionState"] == "IRPending" or not points:
             return verdicts | {"vm-initial-backup-pending": ("not_yet_due", None)}
         verdicts["vm-initial-backup-pending"] = ("pass", None)
+        points = [point for point in points if not point["recoveryPointProperties"]["isSoftDeleted"]]
+        if not points:
+            return verdicts | {"backup-rpo-breached": self._fail("critical", tier)}
         verdicts["backup-rpo-breached"] = self._rpo(points, tier)
         verdicts["recovery-points-missing"] = self._missing(points, policy, tier)
         return verdicts
@@ -205,13 +207,13 @@ class Oracle:
         if policy["schedulePolicy"]["scheduleRunFrequency"] == "Weekly":
             return "not_applicable", None
         moments = [when(point["recoveryPointTime"]) for point in points]
-        if self.as_of - min(moments) < 24 * _HOUR:
-            return "not_yet_due", None
         offset = timedelta(minutes=ZONE_MINUTES[policy["timeZone"]])
         days = {(moment + offset).date() for moment in moments}
         today = (self.as_of + offset).date()
         span = policy["retentionPolicy"]["dailySchedule"]["retentionDuration"]
         first = max(min(days), today - timedelta(days=int(span["count"] * _DAYS[span["durationType"]])))
+        if first >= today:
+            return "not_yet_due", None
         gaps = [first + timedelta(days=n) not in days for n in range((today - first).days)]
         longest = run = 0
         for gap in gaps:

@@ -1,6 +1,7 @@
 """Estates drawn at random, for comparing the product's verdicts with the oracle's.
 
-What the rules leave open stays out: ages on a boundary, and points that fall on midnight of the policy's zone.
+What the rules leave open stays out: ages on a boundary, points that fall on midnight of the policy's zone, two active
+items for one machine, a young snapshot past its expiry tag.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def _backup(draw: random.Random) -> dict[str, Any]:
         backup["points"] = points
     kind = draw.randrange(10)
     if kind == 0:
-        backup |= {"state": draw.choice(["ProtectionStopped", "BackupsSuspended", "ProtectionPaused"])}
+        state = draw.choice(["ProtectionStopped", "BackupsSuspended", "ProtectionPaused"])
+        backup |= {"state": state, "points": {"newest": "-6d"}}
     elif kind == 1:
         backup |= {"deleted": "-3d"}
     elif kind == 2:
@@ -83,10 +85,16 @@ def _machine(draw: random.Random, number: int) -> dict[str, Any]:
         "os": draw.choice(["windows", "linux"]),
         "disks": [64] * draw.randrange(3),
     }
-    if draw.random() < 0.75:
-        machine["backup"] = [_backup(draw) for _ in range(draw.choice([1, 1, 1, 2]))]
-        vaults = {entry["vault"] for entry in machine["backup"]}
-        machine["backup"] = machine["backup"][: len(vaults)]
+    if machine["age"] == "5h":
+        machine["backup"] = draw.choice([None, {"vault": "v1", "policy": "full", "state": "IRPending"}])
+    elif draw.random() < 0.8:
+        machine["backup"] = [_backup(draw)]
+        if machine["age"] == "900d" and draw.random() < 0.3:
+            # Azure protects a machine in one vault at a time; what is left in another is of the past.
+            other = "v2" if machine["backup"][0]["vault"] == "v1" else "v1"
+            left = {"state": "ProtectionStopped"} if draw.random() < 0.5 else {"deleted": "-2d"}
+            machine["backup"].append({"vault": other, "policy": "full", "points": {"newest": "-80d"}, **left})
+            machine["backup"][0]["since"] = "-79d"
     if draw.random() < 0.1:
         machine |= draw.choice([{"priority": "Spot"}, {"ephemeral": True}, {"image": "AzureDatabricks:a:b:1"}])
     return machine
@@ -95,15 +103,18 @@ def _machine(draw: random.Random, number: int) -> dict[str, Any]:
 def _snapshot(draw: random.Random, number: int, machines: list[dict[str, Any]]) -> dict[str, Any]:
     source = draw.choice([m for m in machines if not m.get("ephemeral")])
     place = source["in"]
+    age = draw.choice(["3d", "12d", "45d", "80d", "200d"])
+    # Whether a young snapshot may have outlived its tag is left open.
+    ended = {} if age == "3d" else {"Expiry": "{-4d}"}
     return {
         "name": f"snap{number}",
         "in": place,
         "of": draw.choice([f"{place}/{source['name']}"] * 3 + ["gone:disk"]),
-        "age": draw.choice(["3d", "12d", "45d", "80d", "200d"]),
+        "age": age,
         "recreated": draw.random() < 0.1,
         "immutable_days": draw.choice([0, 0, 0, 30, 365]),
         "tags": draw.choice([
-            {}, {}, {"expires-on": "{+9d}"}, {"Expiry": "{-4d}"}, {"delete-after": "{+90d}"}, {"legal-hold": "yes"},
+            {}, {}, {"expires-on": "{+9d}"}, ended, {"delete-after": "{+90d}"}, {"legal-hold": "yes"},
             {"Legal-Hold": "No"}, {"note": "housekeeping"}, {"VeeamJob": "x"}, {"backup-tier": "tier0"},
         ]),
     }  # fmt: skip
