@@ -18,7 +18,7 @@ from auditor.inventory import catalogue
 from auditor.model import NOT_ASKED, Coverage, CoverageState, Gap, Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
     Row = Mapping[str, Any]
 
@@ -29,10 +29,18 @@ GROUP = 300
 """Subscriptions asked in one query; Microsoft's advice is to stay below this."""
 QUERIES_AT_ONCE = 4
 """Resource Graph queries under way at the same time; its quota is one for all of them."""
-LISTS_AT_ONCE = 64
-"""Lists of vaults and items under way at the same time; each subscription has its own pace."""
+READERS = 8
+"""Items of one subscription read at the same time; each subscription has its own pace, none waits for another."""
+_NO_LIST = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+"""Of a vault: deleted since Resource Graph saw it, or on a server that knows no such list."""
+_TRIES = 2
+"""Times a question is asked whose answer does not add up."""
 
 
+_VAULT = re.compile(
+    r"/subscriptions/[^/]+/resourcegroups/[^/]+/providers/microsoft\.recoveryservices/vaults/[^/]+", flags=re.IGNORECASE
+)
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ITEM = re.compile(
     r"(.+/vaults/[^/]+)/(?:backupfabrics/[^/]+/)?(protectioncontainers/[^/]+/protecteditems/[^/]+)", flags=re.IGNORECASE
 )
@@ -96,14 +104,29 @@ class Scope:
     """`all` or `none`."""
 
 
-async def collect(azure: Azure, scope: Scope, draft: Draft, tell: Callable[[str], None] = lambda _: None) -> Covered:
+async def collect(
+    azure: Azure,
+    scope: Scope,
+    draft: Draft,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    remembered: Iterable[str] = (),
+) -> Covered:
     """Read everything in scope into `draft`; give what was covered.
+
+    Args:
+        azure: where to ask.
+        scope: what to audit.
+        draft: takes the raw answers.
+        tell: hears what is being read.
+        remembered: lower-cased ids of the vaults that the run before knew. A vault that is in no list any more is
+            deleted (404) or kept from us (403): only asking for it tells which.
 
     Raises:
         NoRunError: no subscription is visible.
         UsageError: a subscription name is ambiguous.
     """
-    return await _Collection(azure, scope, draft, tell).run()
+    return await _Collection(azure, scope, draft, tell).run(remembered)
 
 
 class _Collection:
@@ -114,12 +137,14 @@ class _Collection:
         self.rows: list[Coverage] = []
         self.gaps: list[Gap] = []
 
-    async def run(self) -> Covered:
+    async def run(self, remembered: Iterable[str]) -> Covered:
         seen = await self._visible()
         place = _place(seen, self.scope)
         self.rows += place.coverage
         found = await self._tables(sorted(seen), sorted(place.audited))
-        items = [*found["protected_item"], *await self._vaults(found["vault"])]
+        vaults = {key: key for key in remembered if _VAULT.fullmatch(key)}
+        vaults |= {key: str(row["id"]) for row in found["vault"] if _VAULT.fullmatch(key := _id_of(row))}
+        items = [*found["protected_item"], *await self._vaults(vaults)]
         await self._points(_points_wanted(items, place.audited))
         return Covered(
             tuple(sorted(self.rows, key=lambda row: (row.table, row.subscription_id, row.reason))),
@@ -132,16 +157,21 @@ class _Collection:
         self.tell("subscription")
         seen: dict[str, Row] = {}
         try:
-            async for answer in self.azure.query(_KQL["subscription"], None):
-                self.draft.page("subscription", answer.entry, answer.body)
-                for row in answer.rows:
-                    if self.scope.tenant in (None, str(row.get("tenantId", "")).lower()):
-                        seen[_subscription_of(row)] = row
+            for _ in range(_TRIES):
+                tally = _Tally()
+                async for answer in self.azure.query(_KQL["subscription"], None):
+                    self.draft.page("subscription", answer.entry, answer.body)
+                    tally.add(answer)
+                    seen |= {_subscription_of(row): row for row in answer.rows if _in_tenant(row, self.scope.tenant)}
+                if not (reason := tally.lack()):
+                    break
         except ReadError as error:
             remedy = "check sign-in, network and the Reader role"
             raise NoRunError(f"the subscriptions could not be listed: {error.reason}", remedy) from error
         if not seen:
             raise NoRunError("no subscription is visible to this identity", "give it Reader on a management group")
+        if reason:
+            self.rows.append(Coverage("subscription", "", CoverageState.PARTIAL, None, len(seen), reason))
         return seen
 
     # -- tables of Resource Graph -----------------------------------------------------------------------------------
@@ -176,7 +206,7 @@ class _Collection:
         """
         self.tell(table.name)
         kept: list[Row] = []
-        for _ in range(2):
+        for _ in range(_TRIES):
             tally = _Tally()
             try:
                 async for answer in self.azure.query(table.kql or "", subscriptions):
@@ -200,25 +230,26 @@ class _Collection:
 
     # -- lists of the vaults ----------------------------------------------------------------------------------------
 
-    async def _vaults(self, vaults: Iterable[Row]) -> list[Row]:
-        """Let each vault list its items itself: the second source, and the proof that the vault could be read."""
-        ids = {str(row["id"]).lower(): str(row["id"]) for row in vaults if row.get("id")}
-        width = asyncio.Semaphore(LISTS_AT_ONCE)
+    async def _vaults(self, vaults: Mapping[str, str]) -> list[Row]:
+        """Let each vault list its items itself: the second source, and the proof that the vault could be read.
+
+        Args:
+            vaults: lower-cased id -> id as Azure wrote it.
+        """
         items: list[Row] = []
 
         async def one(vault_id: str) -> None:
-            async with width:
-                self.tell("protected_item")
-                try:
-                    async for answer in self.azure.vault_items(ids[vault_id]):
-                        self.draft.page("protected_item", answer.entry, answer.body)
-                        items.extend(answer.rows)
-                except ReadError as error:
-                    # 404: deleted since Resource Graph saw it; what Resource Graph said of its items stands.
-                    if error.status != HTTPStatus.NOT_FOUND:
-                        self.gaps.append(Gap("vault", vault_id, error.state, error.reason))
+            self.tell("protected_item")
+            try:
+                async for answer in self.azure.vault_items(vaults[vault_id]):
+                    self.draft.page("protected_item", answer.entry, answer.body)
+                    items.extend(answer.rows)
+            except ReadError as error:
+                # Without a list of its own, what Resource Graph said of its items stands.
+                if error.status not in _NO_LIST:
+                    self.gaps.append(Gap("vault", vault_id, error.state, error.reason))
 
-        await asyncio.gather(*(one(vault_id) for vault_id in sorted(ids)))
+        await asyncio.gather(*(one(vault_id) for vault_id in sorted(vaults)))
         unread = {gap.resource_id.split("/")[2]: gap for gap in reversed(self.gaps) if gap.table == "vault"}
         for number, row in enumerate(self.rows):
             if row.table == "protected_item" and row.subscription_id in unread and row.state.whole:
@@ -229,12 +260,13 @@ class _Collection:
 
     async def _points(self, wanted: Mapping[str, str]) -> None:
         """Read the recovery points of the items (id -> id as Azure wrote it)."""
-        expected = Counter(item_id.split("/")[2] for item_id in wanted)
+        queues: dict[str, list[str]] = {}
+        for item_id in wanted:
+            queues.setdefault(item_id.split("/")[2], []).append(item_id)
         received: Counter[str] = Counter()
         reading = self.scope.recovery_points != "none"
-        queue = iter(wanted if reading else ())
 
-        async def work() -> None:
+        async def work(queue: Iterator[str]) -> None:
             for item_id in queue:
                 self.tell(f"recovery_point {received.total()}/{len(wanted)}")
                 try:
@@ -244,9 +276,11 @@ class _Collection:
                 except ReadError as error:
                     self.gaps.append(Gap("recovery_point", item_id, error.state, error.reason))
 
-        await asyncio.gather(*(work() for _ in range(min(LISTS_AT_ONCE, len(wanted)))))
+        if reading:
+            shared = [(iter(queue), min(READERS, len(queue))) for queue in queues.values()]
+            await asyncio.gather(*(work(queue) for queue, readers in shared for _ in range(readers)))
         failed = {gap.resource_id.split("/")[2]: gap for gap in reversed(self.gaps) if gap.table == "recovery_point"}
-        for key, count in sorted(expected.items()):
+        for key, count in sorted((key, len(queue)) for key, queue in queues.items()):
             state, reason = CoverageState.COMPLETE, ""
             if not reading:
                 state, reason = CoverageState.PARTIAL, NOT_ASKED
@@ -270,7 +304,7 @@ class _Tally:
         self.rows += len(answer.rows)
         self._total, self._truncated = answer.total, self._truncated or answer.truncated
         for row in answer.rows:
-            mark = hash(str(row.get("id", "")).lower())  # 8 bytes for each row, where its id takes 200
+            mark = hash(_id_of(row))  # 8 bytes for each row, where its id takes 200
             if mark not in self._ids:
                 self._ids.add(mark)
                 self.by_subscription[_subscription_of(row)] += 1
@@ -287,9 +321,27 @@ class _Tally:
 _KQL = {table.name: table.kql or "" for table in catalogue.tables()}
 
 
+def _id_of(row: Row) -> str:
+    return "/" + str(row.get("id") or "").strip("/").lower()
+
+
 def _subscription_of(row: Row) -> str:
-    found = re.match(r"/?subscriptions/([^/]+)", str(row.get("id", "")), flags=re.IGNORECASE)
-    return (found[1] if found else str(row.get("subscriptionId", ""))).lower()
+    found = re.match(r"/subscriptions/([^/]+)", _id_of(row))
+    return found[1] if found else str(row.get("subscriptionId") or "").lower()
+
+
+def _in_tenant(row: Row, tenant: str | None) -> bool:
+    """Tell whether a subscription is of the tenant asked for; a tenant named by its domain is not compared."""
+    own = str(row.get("tenantId") or "").lower()
+    return not own or tenant is None or not _GUID.fullmatch(tenant) or own == tenant
+
+
+def _below(row: Row, *names: str) -> Row:
+    """Give the object at a path of names; an empty one where there is none."""
+    for name in names:
+        inner = row.get(name)
+        row = inner if isinstance(inner, dict) else {}
+    return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +406,7 @@ def _named(seen: Mapping[str, Row], wanted: str, option: str) -> str | None:
 
 
 def _ancestors(row: Row) -> list[Row]:
-    chain = (row.get("properties") or {}).get("managementGroupAncestorsChain")
+    chain = _below(row, "properties").get("managementGroupAncestorsChain")
     return [group for group in chain if isinstance(group, dict)] if isinstance(chain, list) else []
 
 
@@ -366,7 +418,7 @@ def _subscription(key: str, row: Row, audited: set[str], excluded: set[str]) -> 
     return Subscription(
         subscription_id=key,
         name=str(row.get("name", "")),
-        state=str((row.get("properties") or {}).get("state", "")),
+        state=str(_below(row, "properties").get("state") or ""),
         management_groups=tuple(str(g.get("displayName") or g.get("name") or "") for g in _ancestors(row)),
         reading="audited" if key in audited else "excluded" if key in excluded else "not in scope",
         vm_count=0,
@@ -377,16 +429,17 @@ def _points_wanted(rows: Iterable[Row], audited: set[str]) -> dict[str, str]:
     """Give the items that protect a VM in scope: id as the inventory holds it -> id as Azure wrote it."""
     wanted = {}
     for row in rows:
-        properties = row.get("properties") or {}
+        properties = _below(row, "properties")
         if str(properties.get("backupManagementType") or "AzureIaasVM").lower() != "azureiaasvm":
             continue
-        source = properties.get("dataSourceInfo") or {}
         vm_id = (
-            properties.get("sourceResourceId") or properties.get("virtualMachineId") or source.get("resourceID") or ""
+            properties.get("sourceResourceId")
+            or properties.get("virtualMachineId")
+            or _below(properties, "dataSourceInfo").get("resourceID")
         )
-        place = re.match(r"/?subscriptions/([^/]+)/", str(vm_id).lower())
+        place = re.match(r"/*subscriptions/([^/]+)/", str(vm_id or "").lower())
         # The vault's own list leaves the fabric out of the id; it is always Azure.
-        item = _ITEM.fullmatch(str(row.get("id", "")))
+        item = _ITEM.fullmatch(f"/{str(row.get('id') or '').strip('/')}")
         if item and place and place[1] in audited:
             item_id = f"{item[1]}/backupFabrics/Azure/{item[2]}"
             wanted[item_id.lower()] = item_id

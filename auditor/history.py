@@ -11,6 +11,7 @@ from auditor.bundle import Bundle
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
 
@@ -22,17 +23,27 @@ def before(store: Path, as_of: datetime) -> Bundle | None:
     return Bundle(earlier[-1]) if earlier else None
 
 
-def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetime) -> None:
+def vaults(previous: Bundle | None) -> list[str]:
+    """Give the lower-cased ids of the vaults that the run before knew; none before the first run."""
+    if previous is None or not previous.history.exists():
+        return []
+    with duckdb.connect(":memory:") as con:
+        known = f"read_parquet({quote(str(previous.history))})"
+        return [key for (key,) in con.execute(f"SELECT key FROM {known} WHERE kind = 'vault' ORDER BY key").fetchall()]
+
+
+def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetime, unread: Iterable[str] = ()) -> None:
     """Write history.parquet (kind, key, first_seen): what is known by now, with the moment it was first seen.
 
-    Kinds: `vm` and `protected_item` (key: lower-cased ARM id), and `finding` (key: `<rule>/<resource id>`, of those
-    that did not pass in the run before).
+    Kinds: `vm`, `protected_item` and `vault` (key: lower-cased ARM id), and `finding` (key: `<rule>/<resource id>`, of
+    those that did not pass in the run before). A vault is forgotten when it is gone, not when it can't be read.
 
     Args:
         previous: the run before; None for the first.
         inventory: folder of the new run's tables.
         target: the file to write.
         as_of: the new run's moment.
+        unread: lower-cased ids of vaults that are there, but could not be read.
     """
     con = duckdb.connect(":memory:")
     con.execute("SET TimeZone = 'UTC'")
@@ -42,8 +53,8 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         con.execute("CREATE TABLE failing AS SELECT NULL::VARCHAR AS key WHERE false")
         for path in sorted((previous.folder / "findings").glob("*.parquet")):
             con.execute(
-                f"INSERT INTO failing SELECT {quote(path.stem)} || '/' || resource_id FROM read_parquet({quote(str(path))}) "
-                "WHERE status IN ('fail', 'waived', 'unknown', 'not_yet_due')"
+                f"INSERT INTO failing SELECT {quote(path.stem)} || '/' || resource_id "
+                f"FROM read_parquet({quote(str(path))}) WHERE status IN ('fail', 'waived', 'unknown', 'not_yet_due')"
             )
         # A finding that passed in between begins anew.
         con.execute("DELETE FROM known WHERE kind = 'finding' AND key NOT IN (SELECT key FROM failing)")
@@ -52,13 +63,18 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
             "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'finding')",
             [previous.as_of],
         )
-    for kind in ("vm", "protected_item"):
+    for kind in ("vm", "protected_item", "vault"):
         table = quote(str(inventory / f"{kind}.parquet"))
         con.execute(
             f"INSERT INTO known SELECT {quote(kind)}, resource_id, $1 FROM read_parquet({table}) "
             f"WHERE resource_id NOT IN (SELECT key FROM known WHERE kind = {quote(kind)})",
             [as_of],
         )
+    con.execute(
+        f"DELETE FROM known WHERE kind = 'vault' AND NOT list_contains($1::VARCHAR[], key) AND key NOT IN "
+        f"(SELECT resource_id FROM read_parquet({quote(str(inventory / 'vault.parquet'))}))",
+        [list(unread)],
+    )
     con.execute(
         f"COPY (SELECT kind, key, first_seen FROM known ORDER BY kind, key) TO {quote(str(target))} "
         "(FORMAT parquet, COMPRESSION zstd)"

@@ -60,17 +60,20 @@ async def run(
         UsageError: the store can't be written, or has a run of that moment.
         NoRunError: nothing could be read at all.
     """
+    previous = history.before(store, as_of)
     draft = bundle.create(store, as_of)
     started = datetime.now(UTC)
     try:
-        covered = await collect(azure, settings.scope, draft, lambda what: tell("collect", what))
+        covered = await collect(
+            azure, settings.scope, draft, lambda what: tell("collect", what), remembered=history.vaults(previous)
+        )
         draft.close_raw()
         draft.write_coverage(covered)
         given.keep(draft)
         tell("inventory", "")
         tables.build(draft.inventory, draft.pages, as_of)
-        previous = history.before(store, as_of)
-        history.carry(previous, draft.inventory, draft.history, as_of)
+        unread = [gap.resource_id for gap in covered.gaps if gap.table == "vault"]
+        history.carry(previous, draft.inventory, draft.history, as_of, unread)
         _evaluate(draft, covered, given, as_of=as_of, folder=draft.folder / "findings", tell=tell)
         tell("seal", draft.id)
         about = _about(draft.id, as_of, started, given, settings) | {"identity": dict(azure.identity)}

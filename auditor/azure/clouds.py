@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from auditor.errors import UsageError
 
@@ -65,6 +65,8 @@ def cloud(
         UsageError: the words contradict each other, or http leads off this machine.
     """
     if arm_endpoint is None:
+        if authority is not None or audience is not None:
+            raise UsageError("--authority and --audience are for a cloud of your own", "give its --arm-endpoint too")
         if name == "custom":
             raise UsageError("--cloud custom needs --arm-endpoint", "give the address of its Resource Manager")
         chosen = _KNOWN.get(name or "public")
@@ -73,12 +75,10 @@ def cloud(
         return chosen
     if name not in (None, "custom"):
         raise UsageError(f"--arm-endpoint contradicts --cloud {name}", "leave one of them out")
-    parts = urlsplit(arm_endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"--arm-endpoint {arm_endpoint}: not a URL", "write https://host")
+    parts = _address(arm_endpoint)
     endpoint = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
     if parts.scheme == "http":
-        if not _on_this_machine(parts.hostname):
+        if not on_this_machine(parts.hostname or ""):
             remedy = "use https; plain http is for a server on this machine"
             raise UsageError(f"--arm-endpoint {arm_endpoint}: a token is never sent over plain http", remedy)
         return Cloud("custom", endpoint, "", "")
@@ -91,7 +91,19 @@ def cloud(
     )
 
 
-def _on_this_machine(host: str) -> bool:
+def _address(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an address in them, a port that is none
+        usable = False
+    if not usable or parts.username is not None or parts.query or parts.fragment:
+        raise UsageError(f"--arm-endpoint {text}: not the URL of a server", "write https://host")
+    return parts
+
+
+def on_this_machine(host: str) -> bool:
+    """Tell whether a host name or address never leaves this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,29 +17,44 @@ class Patience:
     """When to try again and when to give up."""
 
     attempts: int = 10
-    """Tries of one request, the first included."""
+    """Tries of one request that fails, the first included."""
+    throttled_attempts: int = 20
+    """Tries of one request that is throttled: each has waited as it was told, so that more of them do no harm."""
+    unanswered_attempts: int = 4
+    """Tries while nobody has ever answered: an endpoint that is not there will not come."""
+    losses: int = 3
+    """Requests in a row that were given up; what follows them is tried once only, until one works again."""
     base_seconds: float = 0.8
+    longest_backoff_seconds: float = 10.0
+    """No wait is longer that we choose ourselves."""
     longest_seconds: float = 120.0
     """No single wait is longer, whatever a server asks for."""
     sleep: Sleep = asyncio.sleep
     clock: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time())
 
-    def wait(self, attempt: int, headers: Mapping[str, str]) -> float:
-        """Give the seconds to wait after failed try number `attempt` (from 1)."""
-        asked = asked_wait(headers)
-        if asked is None:
-            asked = self.base_seconds * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+    def wait(self, attempt: int, asked: float | None) -> float:
+        """Give the seconds to wait after failed try number `attempt` (from 1), where the server asked for so many."""
+        if not asked:  # a wait of no time at all would only burn the tries
+            backoff = min(self.base_seconds * 2.0 ** (attempt - 1), self.longest_backoff_seconds)
+            return backoff * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
         return min(asked, self.longest_seconds)
 
 
 def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """Give the seconds that a response asks to wait, None where it does not."""
+    """Give the seconds that a throttling answer asks to wait, None where it does not."""
+    return max(retry_after(headers) or 0.0, resets_after(headers) or 0.0) or None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After and its Azure variants, in seconds; None where there is none, or a date instead."""
     for name, unit in (("retry-after-ms", 1000.0), ("x-ms-retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
-            return max(float(headers[name]) / unit, 0.0)
+            seconds = float(headers[name]) / unit
         except (KeyError, ValueError):
             continue
-    return resets_after(headers)
+        if math.isfinite(seconds):
+            return max(seconds, 0.0)
+    return None
 
 
 def resets_after(headers: Mapping[str, str]) -> float | None:
@@ -57,13 +73,17 @@ class Window:
 
     def __init__(self, patience: Patience) -> None:
         """Start knowing nothing."""
+        self.lost = 0
+        """Requests given up since the last that worked."""
         self._patience = patience
         self._left, self._limit, self._flying = 1, 1, 0
+        self._entered, self._newest = 0, 0
         self._resets: float | None = None
+        """When the window ends; None while nobody said."""
         self._changed = asyncio.Condition()
 
-    async def enter(self) -> None:
-        """Wait until another query may go."""
+    async def enter(self) -> int:
+        """Wait until another query may go; give its number."""
         while True:
             async with self._changed:
                 now = self._patience.clock()
@@ -72,15 +92,16 @@ class Window:
                 if self._left > 0:
                     self._left -= 1
                     self._flying += 1
-                    return
+                    self._entered += 1
+                    return self._entered
                 if self._resets is None:
                     await self._changed.wait()
                     continue
                 wait = self._resets - now
             await self._patience.sleep(wait)
 
-    async def leave(self, headers: Mapping[str, str]) -> None:
-        """Learn from an answer's headers (empty where there was no answer)."""
+    async def leave(self, number: int, headers: Mapping[str, str]) -> None:
+        """Learn from the headers of the answer to query `number` (empty where there was no answer)."""
         async with self._changed:
             self._flying -= 1
             resets = resets_after(headers)
@@ -92,11 +113,15 @@ class Window:
                     self._left = max(self._left, 8 - self._flying)
             else:
                 self._limit = max(self._limit, remaining + 1)
-                self._left = max(remaining - self._flying, 0)
+                # Answers overtake each other: one to an earlier query says nothing new of what is left.
+                if number > self._newest:
+                    self._newest = number
+                    self._left = max(remaining - self._flying, 0)
                 if resets is None and self._left == 0:
                     resets = 1.0
                 if resets is not None:
-                    self._resets = self._patience.clock() + resets
+                    # Whole seconds, cut or rounded up: of several answers the latest end is the right one.
+                    self._resets = max(self._resets or 0.0, self._patience.clock() + resets)
             self._changed.notify_all()
 
     async def hold(self, seconds: float) -> None:
@@ -111,29 +136,39 @@ class Bucket:
 
     def __init__(self, patience: Patience, rate: float = 20.0, burst: int = 20, width: int = 8) -> None:
         """Start full."""
+        self.lost = 0
+        """Requests given up since the last that worked."""
         self._patience, self._rate, self._burst = patience, rate, burst
         self._tokens, self._at, self._held_until = float(burst), None, 0.0  # type: float, float | None, float
-        self._lock = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._width = asyncio.Semaphore(width)
 
-    async def enter(self) -> None:
-        """Wait until another request may go."""
+    async def enter(self) -> int:
+        """Wait until another request may go; requests are not numbered here."""
         await self._width.acquire()
-        async with self._lock:
-            while True:
-                now = self._patience.clock()
-                passed = now - (self._at if self._at is not None else now)
-                self._tokens = min(self._tokens + passed * self._rate, float(self._burst))
-                self._at = now
-                if now < self._held_until:
-                    await self._patience.sleep(self._held_until - now)
-                elif self._tokens < 1:
-                    await self._patience.sleep((1 - self._tokens) / self._rate)
-                else:
-                    break
-            self._tokens -= 1
+        try:
+            # Who has the turn sleeps with it: those behind could not go before it anyway.
+            async with self._turn:
+                while wait := self._wait():
+                    await self._patience.sleep(wait)
+                self._tokens -= 1
+        except BaseException:
+            self._width.release()
+            raise
+        return 0
 
-    async def leave(self, _headers: Mapping[str, str]) -> None:
+    def _wait(self) -> float:
+        """Give the seconds until the next token; 0 where there is one."""
+        now = self._patience.clock()
+        passed = now - (self._at if self._at is not None else now)
+        self._tokens = min(self._tokens + passed * self._rate, float(self._burst))
+        self._at = now
+        if now < self._held_until:
+            return self._held_until - now
+        # A sum of small fractions never quite is 1.
+        return 0.0 if self._tokens >= 1 - 1e-9 else (1 - self._tokens) / self._rate
+
+    async def leave(self, _number: int, _headers: Mapping[str, str]) -> None:
         """Make room for the next."""
         self._width.release()
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections import Counter
 from datetime import UTC, datetime
+from enum import Enum, auto
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,17 +16,16 @@ from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
     DecodeError,
-    HttpResponseError,
-    ServiceRequestError,
-    ServiceResponseError,
 )
 from azure.core.pipeline import policies
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.mgmt.recoveryservicesbackup.aio import RecoveryServicesBackupClient
 from azure.mgmt.resourcegraph.aio import ResourceGraphClient
 from azure.mgmt.resourcegraph.models import QueryRequest, QueryRequestOptions
 
 from auditor import __version__
-from auditor.azure.pacing import Bucket, Patience, Window
+from auditor.azure.clouds import on_this_machine
+from auditor.azure.pacing import Bucket, Patience, Window, asked_wait, retry_after
 from auditor.azure.signin import SignIn
 from auditor.collect import Answer, ReadError
 from auditor.model import CoverageState
@@ -36,7 +39,13 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 """Rows of a Resource Graph page: the most it gives."""
-_TRY_AGAIN = {408, 429, 500, 502, 503, 504}
+FLYING = 64
+"""Requests under way at the same time, all subscriptions together."""
+CONNECT_SECONDS, READ_SECONDS = 30, 180
+"""How long to wait for a connection, and for the next part of an answer."""
+IDLE_PAGES = 10
+"""Pages in a row without anything new, after which paging is taken for endless."""
+_TRY_AGAIN = {408, 500, 502, 503, 504}
 _VM_ITEMS = "backupManagementType eq 'AzureIaasVM' and itemType eq 'VM'"
 
 
@@ -56,6 +65,7 @@ class AzureReader:
         self._buckets: dict[str, Bucket] = {}
         self._graph: ResourceGraphClient | None = None
         self._page = PAGE
+        self._answered = False
 
     async def __aenter__(self) -> Self:
         """Sign in."""
@@ -65,6 +75,7 @@ class AzureReader:
             await self._signin.close()
             raise
         self._window = Window(self._patience)
+        self._flying = asyncio.Semaphore(FLYING)
         self._graph = ResourceGraphClient(**self._client())
         return self
 
@@ -90,6 +101,10 @@ class AzureReader:
         return {
             "credential": self._signin.credential,
             "base_url": self.cloud.arm_endpoint,
+            # A proxy named by the environment is for the way to Azure, not for a server on this machine.
+            "transport": AioHttpTransport(
+                connection_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, use_env_settings=not self.cloud.loopback
+            ),
             "policies": [
                 policies.RequestIdPolicy(),
                 policies.HeadersPolicy(),
@@ -105,34 +120,33 @@ class AzureReader:
     async def query(self, kql: str, subscriptions: Sequence[str] | None) -> AsyncIterator[Answer]:
         """See `collect.Azure.query`."""
         token: str | None = None
-        number, rows, passed = 1, 0, set[str]()
+        number, circle = 1, _Circle()
         while True:
             answer, token = await self._query_page(kql, subscriptions, token, number)
-            rows += len(answer.rows)
             yield answer
             if token is None:
                 return
-            if token in passed or not answer.rows:
-                raise ReadError(CoverageState.FAILED, f"paging ran in a circle after {rows} rows")
-            passed.add(token)
+            circle.demand_progress(token, answer.rows)
             number += 1
 
     async def _query_page(
         self, kql: str, subscriptions: Sequence[str] | None, token: str | None, number: int
     ) -> tuple[Answer, str | None]:
         while True:
+            size = self._page
             try:
-                return await self._query_once(kql, subscriptions, token, number)
+                return await self._query_once(kql, subscriptions, token, number, size)
             except _TooLargeError as error:
-                if self._page == 1:
+                if size == 1:
                     raise ReadError(
                         CoverageState.FAILED, "one row alone is larger than Resource Graph answers"
                     ) from error
-                # For the rest of the run: what was too large for one question is so for its next pages too.
-                self._page = max(self._page // 2, 1)
+                # For the rest of the run: what was too large for one question is so for its next pages too. Another
+                # question may have learnt the same in the meantime.
+                self._page = min(self._page, max(size // 2, 1))
 
     async def _query_once(
-        self, kql: str, subscriptions: Sequence[str] | None, token: str | None, number: int
+        self, kql: str, subscriptions: Sequence[str] | None, token: str | None, number: int, size: int
     ) -> tuple[Answer, str | None]:
         graph = self._graph
         if graph is None:
@@ -140,15 +154,13 @@ class AzureReader:
         request = QueryRequest(
             query=kql,
             subscriptions=list(subscriptions) if subscriptions is not None else None,
-            options=QueryRequestOptions(top=self._page, skip_token=token, result_format="objectArray"),
+            options=QueryRequestOptions(top=size, skip_token=token, result_format="objectArray"),
         )
         heard = _Heard()
         result = await self._patiently(
             self._window, heard, lambda: graph.resources(request, raw_response_hook=heard.listen)
         )
-        rows = result.data if isinstance(result.data, list) else None
-        if rows is None:
-            raise ReadError(CoverageState.FAILED, "Resource Graph answered without a list of rows")
+        rows = _objects(result.data)
         entry = heard.entry(
             page=number,
             sent=kql,
@@ -157,14 +169,16 @@ class AzureReader:
             total_records=result.total_records,
         )
         following = result.skip_token or None
-        truncated = str(result.result_truncated).lower() == "true" and following is None
-        return Answer(heard.body, rows, result.total_records, truncated, entry), following
+        cut = str(result.result_truncated).lower() == "true" and following is None
+        # A tenant of more subscriptions than Resource Graph looks through.
+        limited = heard.headers.get("x-ms-tenant-subscription-limit-hit", "").lower() == "true"
+        return Answer(heard.body, rows, result.total_records, cut or limited, entry), following
 
     # -- Recovery Services ------------------------------------------------------------------------------------------
 
     async def vault_items(self, vault_id: str) -> AsyncIterator[Answer]:
         """See `collect.Azure.vault_items`."""
-        place = _parts(vault_id)
+        place = _parts(vault_id, "subscriptions", "resourcegroups", "vaults")
         client = self._backup(place["subscriptions"])
         heard = _Heard()
         pager = client.backup_protected_items.list(
@@ -178,7 +192,7 @@ class AzureReader:
 
     async def recovery_points(self, item_id: str) -> AsyncIterator[Answer]:
         """See `collect.Azure.recovery_points`."""
-        place = _parts(item_id)
+        place = _parts(item_id, "subscriptions", "resourcegroups", "vaults", "protectioncontainers", "protecteditems")
         client = self._backup(place["subscriptions"])
         heard = _Heard()
         pager = client.recovery_points.list(
@@ -201,24 +215,18 @@ class AzureReader:
 
     async def _pages(self, pager: Any, subscription_id: str, heard: _Heard, sent: str | None) -> AsyncIterator[Answer]:
         bucket = self._buckets[subscription_id.lower()]
-        pages = pager.by_page()
-        number, passed = 1, set[str]()
+        link: str | None = None
+        number, circle = 1, _Circle()
         while True:
-            try:
-                # A failed try leaves the pager where it was, so that the same page is asked for again.
-                await self._patiently(bucket, heard, pages.__anext__)
-            except StopAsyncIteration:
-                return
-            try:
-                rows = json.loads(heard.body).get("value") or []
-            except (ValueError, AttributeError) as error:
-                raise ReadError(CoverageState.FAILED, "the answer is not a list") from error
+            # A new iterator for every try: one that has failed may take itself for finished.
+            link = await self._patiently(bucket, heard, partial(_one_page, pager, link))
+            rows = _objects(json.loads(heard.body).get("value"))
             entry = heard.entry(page=number, sent=sent, scope={"subscriptions": [subscription_id]}, count=len(rows))
             yield Answer(heard.body, rows, None, truncated=False, entry=entry)
-            link = pages.continuation_token
-            if link is not None and link in passed:
-                raise ReadError(CoverageState.FAILED, f"paging ran in a circle after {number} pages")
-            passed.add(link)
+            if link is None:
+                return
+            circle.demand_progress(link, rows)
+            self._demand_own(link)
             number += 1
 
     # -- trying again -----------------------------------------------------------------------------------------------
@@ -229,43 +237,86 @@ class AzureReader:
         Raises:
             ReadError: denied, not found, or still failing after the last try.
             _TooLargeError: Resource Graph's answer would be too large.
-            StopAsyncIteration: the pager has no more pages.
         """
-        refused = 0
-        for number in range(1, self._patience.attempts + 1):
-            heard.forget()
-            await pace.enter()
-            failure: AzureError | None = None
+        tried: Counter[_Trouble] = Counter()
+        while True:
             try:
-                result = await attempt()
-            except (HttpResponseError, ServiceRequestError, ServiceResponseError, DecodeError) as error:
-                failure = error
-            finally:
-                await pace.leave(heard.headers)
-            if failure is None:
-                return result
-            status = heard.status if heard.status is not None else getattr(failure, "status_code", None)
-            if isinstance(failure, ClientAuthenticationError) or status == HTTPStatus.UNAUTHORIZED:
-                refused += 1
-                if refused > 1:
-                    raise ReadError(CoverageState.DENIED, _said(failure, status), status) from failure
-                continue  # a token may have ended in mid-run: the next try brings a new one
-            broken = status is None or status == HTTPStatus.OK
-            if not broken and status not in _TRY_AGAIN:
-                if _too_large(failure):
-                    raise _TooLargeError from failure
-                denied = status == HTTPStatus.FORBIDDEN
-                state = CoverageState.DENIED if denied else CoverageState.FAILED
-                raise ReadError(state, _said(failure, status), status) from failure
-            if number == self._patience.attempts:
-                said = f"{_said(failure, status)}, {number} times"
-                raise ReadError(CoverageState.FAILED, said, status) from failure
-            wait = self._patience.wait(number, heard.headers if not broken else {})
-            if status == HTTPStatus.TOO_MANY_REQUESTS:
-                await pace.hold(wait)
+                result = await self._once(pace, heard, attempt)
+            except AzureError as error:
+                trouble = heard.trouble(error)
+                tried[trouble] += 1
+                if trouble is _Trouble.FINAL:
+                    pace.lost = 0  # an answer, if not the one hoped for
+                    if _too_large(error):
+                        raise _TooLargeError from error
+                    denied = heard.status == HTTPStatus.FORBIDDEN
+                    state = CoverageState.DENIED if denied else CoverageState.FAILED
+                    raise ReadError(state, heard.said(error), heard.status) from error
+                if tried[trouble] >= self._allowed(trouble, pace):
+                    pace.lost += 1
+                    state = CoverageState.DENIED if trouble is _Trouble.REFUSED else CoverageState.FAILED
+                    said = f"{heard.said(error)}, {tried[trouble]} times"
+                    raise ReadError(state, said, heard.status) from error
             else:
-                await self._patience.sleep(wait)
-        raise AssertionError("the last try returns or raises")
+                pace.lost = 0
+                return result
+            if trouble is _Trouble.THROTTLED:
+                await pace.hold(self._patience.wait(tried[trouble], asked_wait(heard.headers)))
+            elif trouble is _Trouble.FAILED:
+                await self._patience.sleep(self._patience.wait(tried[trouble], retry_after(heard.headers)))
+            # Refused: a token may have ended in mid-run; the next try brings a new one.
+
+    async def _once(self, pace: Pace, heard: _Heard, attempt: Callable[[], Awaitable[Any]]) -> Any:
+        number = await pace.enter()
+        heard.forget()
+        try:
+            async with self._flying:
+                return await attempt()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if heard.status is None:
+                raise
+            # The SDK stumbles in many ways over a body that is JSON, but not what it asked for.
+            raise DecodeError("the answer has not the form that was asked for") from error
+        finally:
+            self._answered = self._answered or heard.status is not None
+            await pace.leave(number, heard.headers)
+
+    def _allowed(self, trouble: _Trouble, pace: Pace) -> int:
+        """Give how often a request in this trouble is tried."""
+        patience = self._patience
+        if trouble is _Trouble.REFUSED:
+            return 2
+        if trouble is _Trouble.THROTTLED:
+            return patience.throttled_attempts if pace.lost == 0 else 1
+        if not self._answered:
+            return patience.unanswered_attempts
+        return patience.attempts if pace.lost < patience.losses else 1
+
+    def _demand_own(self, link: str) -> None:
+        """Make sure that a link to the next page leads to where the first came from: the token goes with it.
+
+        Raises:
+            ReadError: it leads elsewhere.
+        """
+        there, here = urlsplit(link), urlsplit(self.cloud.arm_endpoint)
+        same = (there.scheme.lower(), there.netloc.lower()) == (here.scheme, here.netloc.lower())
+        # One machine has several names for itself: 127.0.0.1, localhost, ::1.
+        near = self.cloud.loopback and there.port == here.port and there.scheme.lower() == "http"
+        if there.netloc and not same and not (near and there.hostname and on_this_machine(there.hostname)):
+            raise ReadError(CoverageState.FAILED, f"the next page is said to be at {there.netloc}, which is not Azure")
+
+
+class _Trouble(Enum):
+    """What to do about a failed try."""
+
+    THROTTLED = auto()
+    """Wait for the quota, then try again."""
+    REFUSED = auto()
+    """Not signed in: try once more, with a new token."""
+    FAILED = auto()
+    """No answer, a damaged one, or a fault of the server: try again."""
+    FINAL = auto()
+    """An answer that the next try would give as well."""
 
 
 class _TooLargeError(Exception):
@@ -293,6 +344,23 @@ class _Heard:
         content = getattr(http, "content", None)
         self.body = content if isinstance(content, bytes) else http.body()
 
+    def trouble(self, error: AzureError) -> _Trouble:
+        """Tell what kind of failure this was."""
+        if isinstance(error, ClientAuthenticationError) or self.status == HTTPStatus.UNAUTHORIZED:
+            return _Trouble.REFUSED
+        if self.status == HTTPStatus.TOO_MANY_REQUESTS:
+            return _Trouble.THROTTLED
+        damaged = self.status is None or self.status == HTTPStatus.OK
+        return _Trouble.FAILED if damaged or self.status in _TRY_AGAIN else _Trouble.FINAL
+
+    def said(self, error: AzureError) -> str:
+        """Put a failure into a short sentence."""
+        if self.status is None or self.status == HTTPStatus.OK:
+            kind = "the answer was damaged" if self.status else "no answer"
+            return f"{kind} ({type(error).__name__})"
+        code = getattr(getattr(error, "error", None), "code", None)
+        return f"HTTP {self.status}" + (f" {code}" if code else "")
+
     def entry(self, **more: Any) -> dict[str, Any]:
         """Describe the request and the response for raw/responses.jsonl."""
         parts = urlsplit(self._request.url)
@@ -309,10 +377,58 @@ class _Heard:
         }
 
 
-def _parts(resource_id: str) -> dict[str, str]:
-    """Cut an ARM id into its pairs: lower-cased kind -> name."""
+def _parts(resource_id: str, *wanted: str) -> dict[str, str]:
+    """Cut an ARM id into its pairs: lower-cased kind -> name.
+
+    Raises:
+        ReadError: a wanted kind is not in it.
+    """
     words = resource_id.strip("/").split("/")
-    return {kind.lower(): name for kind, name in zip(words[::2], words[1::2], strict=False)}
+    found = {kind.lower(): name for kind, name in zip(words[::2], words[1::2], strict=False)}
+    if any(not found.get(kind) for kind in wanted):
+        raise ReadError(CoverageState.FAILED, f"{resource_id}: not an id that can be asked for")
+    return found
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    """Give the resources of an answer.
+
+    Raises:
+        ReadError: it is not a list of JSON objects.
+    """
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise ReadError(CoverageState.FAILED, "the answer is not a list of resources")
+    return value
+
+
+async def _one_page(pager: Any, link: str | None) -> str | None:
+    """Ask for one page of a list, the first or the one behind `link`; give the link to the next."""
+    pages = pager.by_page(link)
+    await anext(pages)
+    following: str | None = pages.continuation_token
+    return following
+
+
+class _Circle:
+    """Notices paging that leads nowhere."""
+
+    def __init__(self) -> None:
+        self._links: set[str] = set()
+        self._rows: set[int] = set()
+        self._idle = 0
+
+    def demand_progress(self, link: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take a page and the link to the next.
+
+        Raises:
+            ReadError: the link was there before, or many pages brought nothing new.
+        """
+        before = len(self._rows)
+        self._rows.update(hash(str(row.get("id")).lower()) for row in rows)
+        self._idle = 0 if len(self._rows) > before else self._idle + 1
+        if link in self._links or self._idle >= IDLE_PAGES:
+            raise ReadError(CoverageState.FAILED, f"paging ran in a circle after {len(self._rows)} rows")
+        self._links.add(link)
 
 
 def _too_large(error: AzureError) -> bool:
@@ -320,13 +436,3 @@ def _too_large(error: AzureError) -> bool:
     details = getattr(inner, "details", None) or []
     codes = {getattr(inner, "code", None), *(getattr(detail, "code", None) for detail in details)}
     return "ResponsePayloadTooLarge" in codes
-
-
-def _said(error: AzureError, status: int | None) -> str:
-    """Put a failure into a short sentence."""
-    inner = getattr(error, "error", None)
-    code = getattr(inner, "code", None)
-    if status is None or status == HTTPStatus.OK:
-        kind = "the answer was damaged" if status else "no answer"
-        return f"{kind} ({type(error).__name__})"
-    return f"HTTP {status}" + (f" {code}" if code else "")

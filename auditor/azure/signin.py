@@ -7,14 +7,15 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import ClientAuthenticationError
+from azure.core.exceptions import AzureError
 from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, SansIOHTTPPolicy
-from azure.identity import CredentialUnavailableError
 from azure.identity.aio import DefaultAzureCredential
 
 from auditor.errors import NoRunError, UsageError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from azure.core.credentials import AccessToken
     from azure.core.pipeline import PipelineRequest
 
@@ -54,9 +55,15 @@ class SignIn:
                 raise UsageError(f"{TOKEN_VARIABLE} is not set", remedy)
             self._token = token
         else:
-            self._credential = DefaultAzureCredential(
-                authority=cloud.authority, exclude_interactive_browser_credential=True
-            )
+            try:
+                self._credential = DefaultAzureCredential(
+                    authority=cloud.authority,
+                    exclude_interactive_browser_credential=True,
+                    # Credentials speak for their home tenant alone unless told that another one is meant.
+                    additionally_allowed_tenants=[tenant] if tenant else [],
+                )
+            except ValueError as error:  # an authority that is no host, an odd AZURE_TOKEN_CREDENTIALS
+                raise UsageError(f"no sign-in can be prepared: {error}", "check --authority and AZURE_*") from error
 
     async def sign_in(self) -> None:
         """Get a first token and read who it speaks for.
@@ -70,8 +77,8 @@ class SignIn:
         try:
             options = {"tenant_id": self._tenant} if self._tenant else {}
             token = await self._credential.get_token(self._cloud.scope, **options)
-        except (ClientAuthenticationError, CredentialUnavailableError) as error:
-            said = str(error).splitlines()[0]
+        except AzureError as error:  # refused, no credential here, or no way to the authority
+            said = (str(error).splitlines() or [type(error).__name__])[0]
             remedy = "run `az login`, or give a managed or workload identity; see docs/sign-in"
             raise NoRunError(f"could not sign in to {self._cloud.authority}: {said}", remedy) from error
         self.identity = _owner(token)
@@ -107,7 +114,7 @@ class _ForTenant:
     async def close(self) -> None:
         """Leave the shared credential open."""
 
-    async def __aenter__(self) -> _ForTenant:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
