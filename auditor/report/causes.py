@@ -170,7 +170,9 @@ def actions(
     """Choose what to do first: read what was unread, then the worst causes with the most resources."""
     chosen: list[Action] = []
     if gaps:
-        places = sorted({names.get(gap.subscription_id) or gap.subscription_id or texts("words.tenant") for gap in gaps})
+        places = sorted(
+            {names.get(gap.subscription_id) or gap.subscription_id or texts("words.tenant") for gap in gaps}
+        )
         chosen.append(
             Action(
                 title=texts("actions.read", n=len(gaps)),

@@ -87,7 +87,9 @@ def web() -> str:
     """Give the body face, cut down to the Latin script, as base64 of WOFF2, for the HTML report."""
     from fontTools import subset  # noqa: PLC0415 - half a second that only html needs
 
-    options = subset.Options(flavor="woff2", layout_features=["kern", "liga", "tnum"], hinting=False, notdef_outline=True)
+    options = subset.Options(
+        flavor="woff2", layout_features=["kern", "liga", "tnum"], hinting=False, notdef_outline=True
+    )
     options.recalc_timestamp = False
     options.name_IDs = []
     font = subset.load_font(str(fontpkg.path(BODY, 400)), options)

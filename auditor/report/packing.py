@@ -27,7 +27,7 @@ STATUSES = (
 )
 """The order in which the page sorts and numbers the statuses."""
 
-_LETTERS = {status: letter for status, letter in zip(STATUSES, "fuwdnp", strict=True)}
+_LETTERS = dict(zip(STATUSES, "fuwdnp", strict=True))
 
 
 class Pool:
@@ -157,8 +157,8 @@ class _Packer:
 
     def _findings(self) -> dict[str, list[Any]]:
         columns = Columns(
-            "serial", "rule", "status", "severity", "resource", "code", "reason", "due", "group", "since", "keys", "values",
-            "waiver", "response", "baseline",
+            "serial", "rule", "status", "severity", "resource", "code", "reason", "due", "group", "since", "keys",
+            "values", "waiver", "response", "baseline",
         )  # fmt: skip
         severities = list(Severity)
         for row in self.report.findings:
@@ -196,7 +196,9 @@ class _Packer:
                 f"{self.texts.get('frameworks.' + framework, framework)} {', '.join(ids)}"
                 for framework, ids in sorted(rule.controls.items())
             ],
-            "params": [f"{name.replace('_', ' ')} {wording.read_value('', value)}" for name, value in rule.params.items()],
+            "params": [
+                f"{name.replace('_', ' ')} {wording.read_value('', value)}" for name, value in rule.params.items()
+            ],
         }
 
     def _texts(self) -> dict[str, Any]:
@@ -209,7 +211,9 @@ class _Packer:
 
 
 def _retention(days: Any, texts: Texts) -> str:
-    said = [f"{texts.get('promises.kind.' + kind, kind)} {wording.keep(value)}" for kind, value in days.items() if value]
+    said = [
+        f"{texts.get('promises.kind.' + kind, kind)} {wording.keep(value)}" for kind, value in days.items() if value
+    ]
     return ", ".join(said) or texts("words.none")
 
 
@@ -217,5 +221,7 @@ def _sentence(record: Any) -> str | None:
     if record is None:
         return None
     return "; ".join(
-        f"{name.replace('_', ' ')} {wording.read_value(name, value)}" for name, value in record.items() if value is not None
+        f"{name.replace('_', ' ')} {wording.read_value(name, value)}"
+        for name, value in record.items()
+        if value is not None
     )

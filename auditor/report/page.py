@@ -38,7 +38,14 @@ def environment(drawable: frozenset[int] | None = None) -> jinja2.Environment:
         tail=tail,
     )
     made.globals.update(
-        t=wording.texts(), read_value=wording.read_value, spread=spread, wide=wide, spoken=spoken, said_width=said_width, placed=placed, kind=kind
+        t=wording.texts(),
+        read_value=wording.read_value,
+        spread=spread,
+        wide=wide,
+        spoken=spoken,
+        said_width=said_width,
+        placed=placed,
+        kind=kind,
     )
     return made
 
@@ -65,7 +72,11 @@ def wide(texts: Iterable[str], size: float) -> float:
 
 def spoken(chart: Chart, part: Part) -> str:
     """Write the label that stands beside a part of a bar."""
-    return wording.number(part.value) if part.key == "plain" or chart.key == "freshness" else f"{part.value:,} {part.label}"
+    return (
+        wording.number(part.value)
+        if part.key == "plain" or chart.key == "freshness"
+        else f"{part.value:,} {part.label}"
+    )
 
 
 def said_width(chart: Chart, size: float) -> float:

@@ -30,7 +30,9 @@ def names(row: Finding) -> Mapping[str, str]:
 
 def command(text: str, known: Mapping[str, str]) -> str:
     """Fill a command: every name quoted, since it comes from a stranger; unknown ones described in words."""
-    return _PLACE.sub(lambda it: shlex.quote(wording.visible(known[it[1]])) if known.get(it[1]) else _blank(it[1]), text)
+    return _PLACE.sub(
+        lambda it: shlex.quote(wording.visible(known[it[1]])) if known.get(it[1]) else _blank(it[1]), text
+    )
 
 
 def path(text: str, known: Mapping[str, str]) -> str:

@@ -141,7 +141,9 @@ def build(results: Results, *, all_rows: bool = False, language: str = "en") -> 
         ),
         statuses=statuses,
         promises=promises(results.tiers, machines, texts),
-        actions=by_cause.actions(told, whole.unread, {it.subscription_id: it.name for it in whole.subscriptions}, texts),
+        actions=by_cause.actions(
+            told, whole.unread, {it.subscription_id: it.name for it in whole.subscriptions}, texts
+        ),
         changes=_changes(results, findings, texts),
         causes=told,
         told=sum(1 for row in findings if row.status in by_cause.TOLD),
@@ -206,7 +208,9 @@ def _figures(machines: Sequence[Machine], statuses: Mapping[Status, int], texts:
     return (
         Figure("protected", label, protected, len(judged), vms, None, "rule=vm-unprotected", blind),
         *(
-            Figure(status, texts(f"figures.{status}"), statuses[status], verdicts, all_verdicts, status, f"status={status}")
+            Figure(
+                status, texts(f"figures.{status}"), statuses[status], verdicts, all_verdicts, status, f"status={status}"
+            )
             for status in by_cause.TOLD
         ),
     )

@@ -15,6 +15,9 @@ import yaml
 
 from auditor import assets
 
+DASH = "\N{EN DASH}"
+"""What a printed table shows where there is no value."""
+
 _HOURS_A_DAY = 24
 _HOURS_SHOWN_AS_HOURS = 96
 _DAYS_A_YEAR = 365.25
@@ -78,7 +81,7 @@ def number(value: int) -> str:
 def share(count: int, of: int) -> str:
     """Write a share in percent, cut and never rounded, so that 100 % means all and 0 % means none."""
     if of == 0:
-        return "–"  # noqa: RUF001 - an en dash is what a printed table shows for "no value"
+        return DASH
     if count == of:
         return "100 %"
     if count == 0:
@@ -109,14 +112,14 @@ def decimal(value: float) -> str:
 def age(hours: float | None) -> str:
     """Write an age: hours up to four days, days beyond; a dash where there is none."""
     if hours is None:
-        return "–"  # noqa: RUF001
+        return DASH
     return f"{decimal(hours)} h" if hours < _HOURS_SHOWN_AS_HOURS else f"{decimal(hours / _HOURS_A_DAY)} d"
 
 
 def keep(days: float | None) -> str:
     """Write a retention in the largest unit that is exact: 30 d, 12 w, 84 mo, 7 y."""
     if days is None:
-        return "–"  # noqa: RUF001
+        return DASH
     months = days / _DAYS_A_MONTH
     if days >= _DAYS_A_MONTH and abs(months - round(months)) < 1e-6:  # noqa: PLR2004
         years = days / _DAYS_A_YEAR
@@ -125,7 +128,7 @@ def keep(days: float | None) -> str:
     return f"{decimal(days)} d"
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one line a type
     """Turn an evidence value into what JSON can hold; a number that is not one becomes null."""
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
@@ -146,11 +149,11 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def read_value(name: str, value: Any) -> str:
+def read_value(name: str, value: Any) -> str:  # noqa: PLR0911 - one line a type
     """Write one value that was read, with the unit that its column's name promises."""
     value = plain(value)
     if value is None:
-        return "–"  # noqa: RUF001
+        return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)):

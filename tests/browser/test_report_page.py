@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
 pytestmark = pytest.mark.browser
 
@@ -77,7 +77,9 @@ def _shown(page: Page) -> tuple[int, int]:
 
 
 def _serials(page: Page) -> list[str]:
-    return [str(text) for text in page.eval_on_selector_all("#rows .c-serial", "cells => cells.map(it => it.textContent)")]
+    return [
+        str(text) for text in page.eval_on_selector_all("#rows .c-serial", "cells => cells.map(it => it.textContent)")
+    ]
 
 
 @pytest.mark.parametrize("kind", ["nasty", "clean", "unknown", "incomplete", "empty"])
@@ -191,7 +193,9 @@ def test_sorting_works_by_keyboard_and_is_announced(opened: Opened, files: dict[
 def test_a_link_shows_what_it_names(opened: Opened, files: dict[str, Path], fragment: str, check: str) -> None:
     page = opened.go(files["nasty"], fragment)
     assert _shown(page)[0] > 0
-    assert all(check in str(text) for text in page.eval_on_selector_all("#rows tr", "rows => rows.map(it => it.textContent)"))
+    assert all(
+        check in str(text) for text in page.eval_on_selector_all("#rows tr", "rows => rows.map(it => it.textContent)")
+    )
 
 
 def test_a_link_to_a_row_opens_it_and_a_copy_of_the_address_does_too(opened: Opened, files: dict[str, Path]) -> None:
@@ -243,14 +247,20 @@ def test_page_down_moves_one_screen_and_not_ten(opened: Opened, files: dict[str,
         assert 0.7 * height * step < moved <= height * step
     first = page.evaluate(
         "(() => { const box = document.getElementById('scroller').getBoundingClientRect();"
-        " return [...document.querySelectorAll('#rows tr')].some(it => it.getBoundingClientRect().bottom >= box.bottom); })()"
+        " const rows = [...document.querySelectorAll('#rows tr')];"
+        " return rows.some(it => it.getBoundingClientRect().bottom >= box.bottom); })()"
     )
     assert first
 
 
 def test_hostile_names_run_nothing_and_are_shown(opened: Opened, files: dict[str, Path]) -> None:
     dialogs: list[str] = []
-    opened.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def refuse(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    opened.page.on("dialog", refuse)
     page = opened.go(files["unknown"])
     for text in ("<script>", "onerror", "rtl-", "{{ 7", "=cmd"):
         page.fill("#q", text)

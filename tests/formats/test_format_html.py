@@ -147,6 +147,8 @@ def test_zero_findings_still_show_what_was_looked_at() -> None:
     assert "46 of 46 VMs judged" in text
 
 
-@pytest.mark.parametrize(("kind", "banner"), [("unknown", "INCOMPLETE"), ("incomplete", "INCOMPLETE"), ("clean", "COMPLETE")])
+@pytest.mark.parametrize(
+    ("kind", "banner"), [("unknown", "INCOMPLETE"), ("incomplete", "INCOMPLETE"), ("clean", "COMPLETE")]
+)
 def test_the_banner_says_whether_everything_was_read(kind: str, banner: str) -> None:
     assert f"Evidence: {banner} " in _Page(_html(kind)).text

@@ -39,17 +39,31 @@ def test_the_keys_stand_in_the_order_of_the_contract() -> None:
         "cloud", "complete", "manifest_digest", "self_test",
     ]  # fmt: skip
     assert list(document["findings"][0]) == [
-        "rule", "resource_id", "resource_type", "resource_name", "resource_group", "subscription_id", "subscription_name",
-        "status", "severity", "reason_code", "reason", "evidence", "class", "tier", "owner", "due", "group", "serial",
+        "rule", "resource_id", "resource_type", "resource_name", "resource_group", "subscription_id",
+        "subscription_name", "status", "severity", "reason_code", "reason", "evidence", "class",
+        "tier", "owner", "due", "group", "serial",
         "waiver", "response", "baseline", "fingerprint", "first_seen",
     ]  # fmt: skip
     assert list(document["rules"][0]) == ["id", "title", "severity", "resource_type", "statuses", "controls"]
-    assert list(document["rules"][0]["statuses"]) == ["pass", "fail", "waived", "not_yet_due", "not_applicable", "unknown"]
+    assert list(document["rules"][0]["statuses"]) == [
+        "pass",
+        "fail",
+        "waived",
+        "not_yet_due",
+        "not_applicable",
+        "unknown",
+    ]
 
 
 def test_findings_hold_every_row_but_pass() -> None:
     document = _document()
-    assert {row["status"] for row in document["findings"]} == {"fail", "waived", "not_yet_due", "not_applicable", "unknown"}
+    assert {row["status"] for row in document["findings"]} == {
+        "fail",
+        "waived",
+        "not_yet_due",
+        "not_applicable",
+        "unknown",
+    }
     told = sum(count for rule in document["rules"] for status, count in rule["statuses"].items() if status != "pass")
     assert len(document["findings"]) == told
 

@@ -37,7 +37,9 @@ def made(report: Report) -> bytes:
 
 @pytest.fixture(scope="module")
 def pages(made: bytes) -> list[str]:
-    text = subprocess.run(["pdftotext", "-layout", "-", "-"], input=made, check=True, capture_output=True).stdout.decode()
+    text = subprocess.run(
+        ["pdftotext", "-layout", "-", "-"], input=made, check=True, capture_output=True
+    ).stdout.decode()
     return text.split("\f")[:-1]
 
 
@@ -71,7 +73,9 @@ def test_the_contents_name_the_page_each_section_begins_on(pages: list[str]) -> 
 
 def test_sections_stand_in_the_order_auditors_expect(made: bytes) -> None:
     with pikepdf.open(io.BytesIO(made)) as file, file.open_outline() as outline:
-        titles = [re.sub(r"^\w\W+", "", item.title) if item.title[1:2] == "\u2003" else item.title for item in outline.root]
+        titles = [
+            re.sub(r"^\w\W+", "", item.title) if item.title[1:2] == "\u2003" else item.title for item in outline.root
+        ]
     assert titles == [
         "Results", "Contents", "Basis of preparation", "Completeness and accuracy", "Demanded, promised, delivered",
         "Results by rule", "Findings", "Waivers", "Control matrix", "Population", "Method", "Sign-off",
@@ -236,7 +240,10 @@ def test_verapdf_would_find_a_fault(made: bytes) -> None:
 def test_a_thousand_findings_cost_little_more_than_a_plain_table_of_as_many_rows() -> None:
     import weasyprint  # noqa: PLC0415
 
-    rows = "".join(f"<tr><td>E-{n:04d}</td><td>app{n}</td><td>newest point {n} h old; rg-a, sub-b; owner; due</td></tr>" for n in range(1300))
+    rows = "".join(
+        f"<tr><td>E-{n:04d}</td><td>app{n}</td><td>newest point {n} h old; rg-a, sub-b; owner; due</td></tr>"
+        for n in range(1300)
+    )
     plain = (
         "<style>table{table-layout:fixed;width:100%;border-collapse:collapse}td{border-bottom:1px solid}</style>"
         f'<table><col style="width:10%"><col style="width:30%"><col style="width:60%">{rows}</table>'

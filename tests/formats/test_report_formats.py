@@ -71,7 +71,9 @@ def test_zone_locale_and_hash_seed_do_not_change_a_byte() -> None:
         {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "12345", "LC_ALL": "C"},
     )
     said = [
-        subprocess.run([sys.executable, "-c", code], env={**os.environ, **place}, check=True, capture_output=True, text=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **place}, check=True, capture_output=True, text=True
+        ).stdout
         for place in places
     ]
     assert said[0] == said[1]

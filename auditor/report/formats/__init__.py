@@ -1,7 +1,7 @@
 """The formats: every module in this folder is one, found by being here.
 
-A format module has a docstring, `DEFAULT_NAME`, `MEDIA_TYPE` and `render(report) -> bytes`. It may have `check()`, which
-raises UsageError where the format cannot be made on this machine.
+A format module has a docstring, `DEFAULT_NAME`, `MEDIA_TYPE` and `render(report) -> bytes`. It may have `check()`,
+which raises UsageError where the format cannot be made on this machine.
 """
 
 from __future__ import annotations

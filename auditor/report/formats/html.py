@@ -31,21 +31,38 @@ def render(report: Report) -> bytes:
     texts = wording.texts()
     script = page.source("report.js")
     style = _FACE.format(data=fonts.web()) + _COMMENT.sub("", page.source("report.css"))
-    content = page.environment().get_template("report.html").render(
-        report=report,
-        policy=f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; font-src data:; base-uri 'none'; form-action 'none'",
-        script=Markup(script),  # noqa: S704 - our own file
-        style=Markup(style),  # noqa: S704
-        data=packing.pack(report, texts),
-        state=report.state,
-        worst=[row for row in report.findings if row.status is not Status.NOT_APPLICABLE][:MOST_WITHOUT_SCRIPT],
-        areas=_areas(report),
-        subscriptions=sorted({row.subscription_name or row.subscription_id for row in report.findings} - {""}),
-        statuses=packing.STATUSES,
-        limits={"rows": MOST_ROWS},
-        steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
+    content = (
+        page.environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            policy=_policy(script, style),
+            script=Markup(script),  # noqa: S704 - our own file
+            style=Markup(style),  # noqa: S704
+            data=packing.pack(report, texts),
+            state=report.state,
+            worst=[row for row in report.findings if row.status is not Status.NOT_APPLICABLE][:MOST_WITHOUT_SCRIPT],
+            areas=_areas(report),
+            subscriptions=sorted({row.subscription_name or row.subscription_id for row in report.findings} - {""}),
+            statuses=packing.STATUSES,
+            limits={"rows": MOST_ROWS},
+            steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
+        )
     )
     return content.encode("utf-8", "replace")
+
+
+def _policy(script: str, style: str) -> str:
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_digest(script)}'",
+            f"style-src '{_digest(style)}'",
+            "font-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
 
 
 def _digest(text: str) -> str:

@@ -34,7 +34,9 @@ def render(report: Report) -> bytes:
         "findings": [*map(_finding, sorted(report.findings, key=serial_key)), *_passes(report)],
         "gate": _gate(report.gate),
     }
-    return (json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
+    return (json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def _run(run: Run) -> dict[str, Any]:

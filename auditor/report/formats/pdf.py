@@ -25,7 +25,7 @@ from auditor.report.formats import json as record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from auditor.model import Finding, Machine
+    from auditor.model import Machine
     from auditor.report.causes import Affected, Cause
     from auditor.report.promises import Promise
     from auditor.report.view import Report
@@ -174,7 +174,9 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
         faces=fonts.faces(), body=body, table=table
     )
     blocks, shown = _capped(report.causes)
-    return environment.get_template("pdf.html").render(
+    return environment.get_template(
+        "pdf.html"
+    ).render(
         report=report,
         css=Markup(css),  # noqa: S704 - our own file, with font paths
         state=report.state,
@@ -254,12 +256,16 @@ def _details(cause: Cause, row: Affected) -> str:
         said.append(texts("rows.due", when=it.due))
     said.append(texts("rows.since", when=it.first_seen.date()))
     if it.waiver:
-        said.append(texts("rows.waiver", **{key: it.waiver.get(key, "-") for key in ("id", "approver", "expires_on")}))
+        said.append(texts("rows.waiver", **_chosen(it.waiver, "id", "approver", "expires_on")))
     if it.response:
-        said.append(texts("rows.response", **{key: it.response.get(key, "-") for key in ("action", "owner", "due")}))
+        said.append(texts("rows.response", **_chosen(it.response, "action", "owner", "due")))
     if row.also:
         said.append(texts("rows.also", children=", ".join(f"{child.serial} {child.rule}" for child in row.also)))
     return "; ".join(said)
+
+
+def _chosen(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: record.get(name, wording.DASH) for name in names}
 
 
 def _place(machine: Machine) -> str:
@@ -292,16 +298,40 @@ def _population(report: Report) -> bytes:
     target = io.StringIO(newline="")
     writer = csv.writer(target, lineterminator="\r\n")
     writer.writerow(
-        "serial resource_id name resource_group subscription_id subscription_name location class tier owner excluded "
-        "protection vault policy newest_point_age_hours oldest_point_age_hours point_count expected_points missing_points "
-        "fail unknown waived not_yet_due pass not_applicable".split()
+        [
+            "serial",
+            "resource_id",
+            "name",
+            "resource_group",
+            "subscription_id",
+            "subscription_name",
+            "location",
+            "class",
+            "tier",
+            "owner",
+            "excluded",
+            "protection",
+            "vault",
+            "policy",
+            "newest_point_age_hours",
+            "oldest_point_age_hours",
+            "point_count",
+            "expected_points",
+            "missing_points",
+            "fail",
+            "unknown",
+            "waived",
+            "not_yet_due",
+            "pass",
+            "not_applicable",
+        ]
     )
     for number, it in enumerate(report.machines, start=1):
         seen = list(it.statuses.values())
         row = [
-            f"VM-{number:04d}", it.resource_id, it.name, it.resource_group, it.subscription_id, it.subscription_name, it.location,
-            it.class_, it.tier, it.owner, it.excluded_code, it.protection, it.vault_name, it.policy_name, it.newest_point_age_hours,
-            it.oldest_point_age_hours, it.point_count, it.expected_points, it.missing_points,
+            f"VM-{number:04d}", it.resource_id, it.name, it.resource_group, it.subscription_id, it.subscription_name,
+            it.location, it.class_, it.tier, it.owner, it.excluded_code, it.protection, it.vault_name, it.policy_name,
+            it.newest_point_age_hours, it.oldest_point_age_hours, it.point_count, it.expected_points, it.missing_points,
             *(seen.count(status) for status in WORST_FIRST),
         ]  # fmt: skip
         writer.writerow([_inert(value) for value in row])
@@ -317,12 +347,11 @@ def _inert(value: object) -> object:
 def _qr(report: Report) -> Markup:
     code = segno.make(f"{report.run.id} sha256:{report.run.manifest_digest}", error="m", micro=False)
     matrix = [list(row) for row in code.matrix_iter(border=2)]
-    path = "".join(
-        f"M{x} {y}h1v1h-1z" for y, row in enumerate(matrix) for x, dark in enumerate(row) if dark
-    )
+    path = "".join(f"M{x} {y}h1v1h-1z" for y, row in enumerate(matrix) for x, dark in enumerate(row) if dark)
     size = len(matrix)
-    return Markup(  # noqa: S704 - numbers and our own words; the run's id is inside the code's modules
-        '<svg class="qr" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {0}" width="26mm" height="26mm" role="img">'
+    return Markup(
+        '<svg class="qr" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {0}" width="26mm" height="26mm"'
+        ' role="img">'
         "<title>QR code: run and manifest digest</title>"
         '<rect width="{0}" height="{0}" fill="#ffffff"/><path d="{1}" fill="#16181b"/></svg>'
     ).format(size, Markup(path))  # noqa: S704
