@@ -285,10 +285,10 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
     columns, joins, rules = _verdicts(judged, "vm")
     rows = facts.rows(
         f"""
-        WITH found AS (SELECT DISTINCT vm_no, day_no FROM recovery_point),
+        WITH found AS (SELECT DISTINCT item_no, day_no FROM recovery_point),
              total AS (
                  SELECT e.vm_no, count(*) AS expected, count(*) FILTER (f.day_no IS NULL) AS missing
-                 FROM expected_day e LEFT JOIN found f ON f.vm_no = e.vm_no AND f.day_no = e.day_no GROUP BY 1
+                 FROM expected_day e LEFT JOIN found f ON f.item_no = e.item_no AND f.day_no = e.day_no GROUP BY 1
              )
         SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name,
                n.location, n.class AS class_, n.tier, n.owner, n.excluded_code, p.state AS protection, p.item_id, p.vault_name,
@@ -300,7 +300,7 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
         FROM vm n
         JOIN resource r ON r.resource_no = n.resource_no
         LEFT JOIN protection p ON p.vm_no = n.resource_no
-        LEFT JOIN total t ON t.vm_no = n.resource_no AND p.all_points_complete
+        LEFT JOIN total t ON t.vm_no = n.resource_no AND p.recovery_point_complete
         {joins}
         ORDER BY n.resource_id
         """

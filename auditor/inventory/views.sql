@@ -119,9 +119,6 @@ WITH ranked AS (
                             WHEN 'soft_deleted' THEN 6 ELSE 5 END,
                  coalesce(newest, hours_since(last_point_at)) NULLS LAST, resource_id) AS choice,
         count(*) OVER (PARTITION BY vm_no) AS item_count,
-        bool_and(points_complete) OVER (PARTITION BY vm_no) AS all_points_complete,
-        min(oldest_day) OVER (PARTITION BY vm_no) AS vm_oldest_day,
-        max(oldest) OVER (PARTITION BY vm_no) AS vm_oldest,
         string_agg(resource_id || ' (' || state || ')', ', ') OVER (
             PARTITION BY vm_no ORDER BY resource_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS items
     FROM item
@@ -157,16 +154,15 @@ SELECT
          -- What the item itself says stands in only where reading its points was not asked for.
          WHEN NOT (SELECT points_read FROM setting) THEN hours_since(i.last_point_at) END AS newest_point_age_hours, -- any usable tier
     CASE WHEN i.points_complete THEN i.newest_vaulted END AS newest_vaulted_point_age_hours, -- in the vault or archive; null = none
-    CASE WHEN i.points_complete THEN i.vm_oldest END AS oldest_point_age_hours, -- over all items of the VM
+    CASE WHEN i.points_complete THEN i.oldest END AS oldest_point_age_hours, -- of any usable tier
     CASE WHEN i.points_complete THEN i.point_count END AS point_count,     -- usable points, not deleted
     CASE WHEN i.points_complete THEN i.tierless_count END AS points_without_tier, -- points whose tier Azure did not send
     coalesce(i.points_complete, false)   AS recovery_point_complete, -- all points of the item were read
-    coalesce(i.all_points_complete, false) AS all_points_complete, -- all points of all items of the VM were read
     hours_since(i.deferred_delete_at)    AS deleted_hours,        -- since it was deleted softly
     coalesce(hours_since(i.first_seen), 0.0) AS known_hours,      -- since our own runs first saw the item; 0 on the first run
     CASE WHEN p.resource_id IS NULL THEN NULL
          ELSE floor((epoch((SELECT as_of FROM setting)) + p.standard_offset_minutes * 60) / 86400)::INTEGER END AS today_no, -- as_of as a day of the policy's zone; null for an unknown zone
-    i.vm_oldest_day                      AS oldest_day_no,        -- day of the oldest point over all items of the VM
+    i.oldest_day                         AS oldest_day_no,        -- day of its oldest point in the policy's zone
     floor((epoch(i.first_seen) + p.standard_offset_minutes * 60) / 86400)::INTEGER AS known_day_no -- day our own runs first saw the item
 FROM vm v
 LEFT JOIN chosen i ON i.vm_no = v.resource_no
@@ -189,6 +185,7 @@ CREATE TABLE expected_day AS
 -- table: expected_day: days for which a daily or hourly policy promises a point and that can be judged; one row a VM and day
 SELECT
     vm_no                                AS vm_no,                -- key of the VM
+    item_no                              AS item_no,              -- key of its protected item; points of others do not count
     unnest(range(greatest(today_no - floor(policy_daily_days)::INTEGER + 1, least(oldest_day_no, coalesce(known_day_no, oldest_day_no))),
                  today_no))::INTEGER     AS day_no                -- day of the policy's zone, since 1970-01-01
 FROM protection

@@ -75,7 +75,8 @@ def test_links_in_the_pages_lead_somewhere() -> None:
 @pytest.mark.slow
 def test_a_wheel_carries_rules_templates_and_estates(tmp_path: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)], check=True
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)],
+        check=True,
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
@@ -92,7 +93,8 @@ def test_a_wheel_carries_rules_templates_and_estates(tmp_path: Path) -> None:
     # The installed wheel, away from the checkout, does the same job.
     target = tmp_path / "site"
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)], check=True
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)],
+        check=True,
     )
     listed = subprocess.run(
         [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); sys.argv = ['auditor', 'rules', 'list'];"

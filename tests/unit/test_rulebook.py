@@ -95,10 +95,16 @@ SELECT = "SELECT v.resource_id, 'pass' AS status, 'fine' AS reason, $most AS mos
         (SELECT.replace("$most", "INTERVAL 1 DAY"), "is refused"),
         (SELECT.replace("$most", "$mots"), "$mots is not declared"),
         (SELECT.replace("'pass'", "CASE WHEN v.age_hours > $most THEN 'fail' END"), "has no ELSE"),
-        (SELECT.replace("'pass'", "CASE WHEN v.age_hours > $most THEN 'failed' ELSE 'pass' END"), "'failed' is no status"),
+        (
+            SELECT.replace("'pass'", "CASE WHEN v.age_hours > $most THEN 'failed' ELSE 'pass' END"),
+            "'failed' is no status",
+        ),
         (SELECT.replace("'pass'", "CASE WHEN v.age_hours > $most THEN 'waived' ELSE 'pass' END"), "does not waive"),
         (SELECT.replace(", 'fine' AS reason", ""), "column 'reason' is missing"),
-        (SELECT.replace("'fine'", "CASE WHEN v.age_hours > 1 THEN 'odd' ELSE 'fine' END"), "reason 'odd' has no sentence"),
+        (
+            SELECT.replace("'fine'", "CASE WHEN v.age_hours > 1 THEN 'odd' ELSE 'fine' END"),
+            "reason 'odd' has no sentence",
+        ),
         ("SELECT v.resource_id, FROM WHERE", "SQL:"),
         (
             "WITH RECURSIVE x AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM x) "
@@ -115,7 +121,9 @@ def test_the_gate_refuses_what_a_rule_may_not_do(tmp_path: Path, sql: str, told:
 
 
 def test_reads_must_be_what_the_sql_reads(tmp_path: Path) -> None:
-    assert "reads says ['vm', 'vault']" in faults(tmp_path, SELECT, reads="[vm, vault]").replace("['vault', 'vm']", "['vm', 'vault']")
+    assert "reads says ['vm', 'vault']" in faults(tmp_path, SELECT, reads="[vm, vault]").replace(
+        "['vault', 'vm']", "['vm', 'vault']"
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +132,11 @@ def test_reads_must_be_what_the_sql_reads(tmp_path: Path) -> None:
         ("severity: low\n", "severity: lowish\n", "severity"),
         ("title: t", "titel: t", "did you mean 'title'?"),
         ("id: vm-has-name", "id: vm-has-nome", "differ"),
-        ("expect: {/a: pass, /b: {status: fail, severity: low, reason: too_old}, /c: unknown}", "expect: {/a: pass}", "no test expects 'fail'"),
+        (
+            "expect: {/a: pass, /b: {status: fail, severity: low, reason: too_old}, /c: unknown}",
+            "expect: {/a: pass}",
+            "no test expects 'fail'",
+        ),
         ("default: 5", "default: five", "is not a number"),
         ("resource_type: vm", "resource_type: machine", "resource_type"),
     ],
@@ -200,7 +212,9 @@ def test_a_wrong_expectation_fails_the_rules_own_test(tmp_path: Path, empty: Fac
         ("age_hours: 5}", "age_hours: old}", "SQL:"),
     ],
 )
-def test_a_test_with_wrong_rows_is_told_with_its_line(tmp_path: Path, empty: Facts, old: str, new: str, told: str) -> None:
+def test_a_test_with_wrong_rows_is_told_with_its_line(
+    tmp_path: Path, empty: Facts, old: str, new: str, told: str
+) -> None:
     rule = one(tmp_path, RULE.replace(old, new))
     with pytest.raises(DocumentError) as caught:
         ruletests.run(rule, empty)

@@ -64,7 +64,8 @@ def test_tags_that_differ_only_in_case_and_odd_values_survive(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "properties", [None, {}, {"storageProfile": []}, {"storageProfile": {"dataDisks": {}}}, {"timeCreated": "soon"}, "text"]
+    "properties",
+    [None, {}, {"storageProfile": []}, {"storageProfile": {"dataDisks": {}}}, {"timeCreated": "soon"}, "text"],
 )
 def test_a_body_of_another_shape_becomes_nulls(tmp_path: Path, properties: Any) -> None:
     build(tmp_path, vm=[graph({"id": "/subscriptions/s/resourceGroups/g/p/c/vm", "properties": properties})])
@@ -120,14 +121,20 @@ def test_a_point_counts_as_vaulted_only_by_a_valid_tier(tmp_path: Path) -> None:
         ("UTC", "2026-11-21T23:59:59.9999999Z", "2026-11-21"),
         (None, "2026-11-22T00:00:00Z", "2026-11-22"),
         ("W. Europe Standard Time", "2026-11-21T23:30:00Z", "2026-11-22"),
-        ("W. Europe Standard Time", "2026-07-01T22:30:00Z", "2026-07-01"),  # 00:30 in summer time, 23:30 in standard time
+        (
+            "W. Europe Standard Time",
+            "2026-07-01T22:30:00Z",
+            "2026-07-01",
+        ),  # 00:30 in summer time, 23:30 in standard time
         ("India Standard Time", "2026-11-21T18:29:59Z", "2026-11-21"),
         ("India Standard Time", "2026-11-21T18:30:00Z", "2026-11-22"),
         ("Pacific Standard Time", "2026-11-22T07:59:00Z", "2026-11-21"),
         ("Nowhere Standard Time", "2026-11-22T07:59:00Z", None),
     ],
 )
-def test_days_are_those_of_the_policys_standard_time(tmp_path: Path, zone: str | None, when: str, day: str | None) -> None:
+def test_days_are_those_of_the_policys_standard_time(
+    tmp_path: Path, zone: str | None, when: str, day: str | None
+) -> None:
     policy = f"{VAULT}/backupPolicies/P"
     build(
         tmp_path,
@@ -139,9 +146,15 @@ def test_days_are_those_of_the_policys_standard_time(tmp_path: Path, zone: str |
 
 
 def test_weeks_begin_on_monday_and_months_are_counted(tmp_path: Path) -> None:
-    points = [point("1", "2026-11-22T12:00:00Z"), point("2", "2026-11-23T12:00:00Z"), point("3", "2026-12-01T00:00:00Z")]
+    points = [
+        point("1", "2026-11-22T12:00:00Z"),
+        point("2", "2026-11-23T12:00:00Z"),
+        point("3", "2026-12-01T00:00:00Z"),
+    ]
     build(tmp_path, protected_item=[graph(item())], recovery_point=[listed(*points, subject=ITEM.lower())])
-    (_, week1, month1), (_, week2, month2), (_, _, month3) = rows(tmp_path, "recovery_point", "resource_name, week_no, month_no")
+    (_, week1, month1), (_, week2, month2), (_, _, month3) = rows(
+        tmp_path, "recovery_point", "resource_name, week_no, month_no"
+    )
     assert week2 == week1 + 1, "2026-11-22 is a Sunday"
     assert (month1, month2, month3) == (2026 * 12 + 10, 2026 * 12 + 10, 2026 * 12 + 11)
 

@@ -1,0 +1,76 @@
+"""One audit of a pretend Azure, through the real SDKs over HTTP: what most tests of the pipeline begin with."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from auditor import inputs, pipeline
+from auditor.azure import AzureReader, cloud
+from auditor.azure.pacing import Patience
+from auditor.simulator.server import Simulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditor.bundle import Bundle
+    from auditor.collect import Scope
+    from auditor.inputs import Inputs
+    from auditor.model import Results
+    from auditor.simulator.estate import Estate
+    from auditor.simulator.faults import Faults
+    from auditor.simulator.server import Request
+
+AS_OF = datetime(2026, 11, 22, 6, tzinfo=UTC)
+TOKEN = "simulator"
+
+
+@functools.cache
+def default_inputs() -> Inputs:
+    """Read the shipped standard and rules once."""
+    return inputs.read()
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What an audit left."""
+
+    bundle: Bundle
+    results: Results
+    log: list[Request]
+
+    def verdicts(self) -> dict[tuple[str, str], str]:
+        """Give (rule, resource id) -> status, passes left out."""
+        return {(f.rule, f.resource_id): f.status.value for f in self.results.findings}
+
+
+def audit(
+    estate: Estate,
+    store: Path,
+    *,
+    scope: Scope | None = None,
+    faults: Faults | None = None,
+    given: Inputs | None = None,
+    as_of: datetime = AS_OF,
+    patience: Patience | None = None,
+) -> Audited:
+    """Serve the estate, audit it into `store`, read the bundle."""
+    os.environ["AUDITOR_TOKEN"] = TOKEN
+    given = given or default_inputs()
+    with Simulator(estate, token=TOKEN, quota=None, **({"faults": faults} if faults else {})) as azure:
+        place = cloud(arm_endpoint=azure.url)
+        settings = pipeline.Settings(cloud=place.name, arm_endpoint=place.arm_endpoint)
+        if scope is not None:
+            settings = pipeline.Settings(scope=scope, cloud=place.name, arm_endpoint=place.arm_endpoint)
+
+        async def run() -> Bundle:
+            async with AzureReader(place, patience=patience) as reader:
+                return await pipeline.run(reader, given, settings, store=store, as_of=as_of)
+
+        made = asyncio.run(run())
+        log = list(azure.log)
+    return Audited(made, pipeline.read(made, given), log)

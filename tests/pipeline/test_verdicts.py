@@ -1,0 +1,110 @@
+"""Verdicts of whole audits equal an oracle that shares no code with the product."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from auditor.model import Status
+from auditor.simulator.estate import Estate
+from tests.audits import AS_OF, Audited, audit
+from tests.simulator import oracle
+from tests.simulator.random_estates import random_estate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONTOSO = Path(__file__).resolve().parents[2] / "samples" / "estates" / "contoso.yaml"
+
+
+@pytest.fixture(scope="module")
+def contoso(tmp_path_factory: pytest.TempPathFactory) -> tuple[Estate, Audited]:
+    estate = Estate.load(CONTOSO, AS_OF)
+    return estate, audit(estate, tmp_path_factory.mktemp("store"))
+
+
+def judged(made: Audited) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """(rule, resource) -> (status, severity of a fail), as the oracle writes them; passes too."""
+    found: dict[tuple[str, str], tuple[str, str | None]] = {}
+    for machine in made.results.machines:
+        found |= {(rule, machine.resource_id): (status.value, None) for rule, status in machine.statuses.items()}
+    for snapshot in made.results.snapshots:
+        found |= {(rule, snapshot.resource_id): (status.value, None) for rule, status in snapshot.statuses.items()}
+    for finding in made.results.findings:
+        severity = finding.severity.value if finding.status is Status.FAIL else None
+        found[finding.rule, finding.resource_id] = (finding.status.value, severity)
+    return found
+
+
+def differences(made: Audited, expected: Mapping[tuple[str, str], tuple[str, str | None]]) -> list[str]:
+    got = judged(made)
+    return [
+        f"{rule} {resource}: {got.get((rule, resource))}, expected {expected.get((rule, resource))}"
+        for rule, resource in sorted(set(got) | set(expected))
+        if got.get((rule, resource)) != expected.get((rule, resource))
+    ]
+
+
+def test_contoso_gives_what_stands_beside_each_resource(contoso: tuple[Estate, Audited]) -> None:
+    estate, made = contoso
+    got = {key: verdict for key, verdict in judged(made).items() if verdict[0] != "pass"}
+    told = {key: (str(e["status"]), e.get("severity")) for key, e in estate.expectations.items()}
+    assert set(got) == set(told), "every verdict but pass is written down, and every one written down is given"
+    wrong = [
+        f"{key}: {got[key]}, expected {told[key]}"
+        for key in sorted(got)
+        if got[key][0] != told[key][0] or (told[key][1] is not None and got[key][1] != told[key][1])
+    ]
+    assert wrong == []
+
+
+def test_contoso_gives_what_the_oracle_gives(contoso: tuple[Estate, Audited]) -> None:
+    estate, made = contoso
+    assert differences(made, oracle.verdicts(estate)) == []
+
+
+def test_everything_was_read_and_adds_up(contoso: tuple[Estate, Audited]) -> None:
+    _, made = contoso
+    assert made.results.run.complete
+    assert made.results.gate.exit_code == 1
+    populations = {p.resource_type: p.total for p in made.results.population}
+    for rule in made.results.rules:
+        assert sum(rule.statuses.values()) == populations[rule.resource_type], rule.id
+
+
+def test_every_rule_fires_and_every_reason_has_words(contoso: tuple[Estate, Audited]) -> None:
+    _, made = contoso
+    for rule in made.results.rules:
+        due = rule.statuses[Status.FAIL] + rule.statuses[Status.NOT_YET_DUE]
+        assert due > 0, rule.id
+    for finding in made.results.findings:
+        assert finding.reason_code, finding.rule
+        assert finding.reason != finding.reason_code.replace("_", " ") or " " not in finding.reason_code
+        assert "{" not in finding.reason, finding.reason
+
+
+def test_no_request_but_reads(contoso: tuple[Estate, Audited]) -> None:
+    _, made = contoso
+    kinds = {(r.method, r.path if r.method == "POST" else "") for r in made.log}
+    assert kinds == {("GET", ""), ("POST", "/providers/Microsoft.ResourceGraph/resources")}
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
+@given(seed=st.integers(0, 2**32))
+def test_random_estates_give_what_the_oracle_gives(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    estate = Estate.from_dict(random_estate(seed), AS_OF)
+    made = audit(estate, tmp_path_factory.mktemp("store"))
+    assert differences(made, oracle.verdicts(estate)) == [], f"seed {seed}"
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
+@given(seed=st.integers(0, 2**32))
+def test_many_random_estates_give_what_the_oracle_gives(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    estate = Estate.from_dict(random_estate(seed, machines=60, snapshots=40), AS_OF)
+    made = audit(estate, tmp_path_factory.mktemp("store"))
+    assert differences(made, oracle.verdicts(estate)) == [], f"seed {seed}"
