@@ -55,6 +55,12 @@ class Config(BaseModel):
 _PATHS = ("standard", "waivers", "rules", "store", "expect_subscriptions")
 
 
+def _placed(report: str, folder: Path) -> str:
+    """Take the path of `KIND=PATH` from the configuration's folder."""
+    kind, _, place = report.partition("=")
+    return f"{kind}={folder / place}" if place else report
+
+
 def read(path: Path) -> Mapping[str, Any]:
     """Read a configuration: option name -> value, with relative paths taken from the file's own folder.
 
@@ -75,6 +81,8 @@ def read(path: Path) -> Mapping[str, Any]:
             given[name] = [str(path.parent / item) for item in value]
         elif isinstance(value, str) and not (name == "expect_subscriptions" and value.isdigit()):
             given[name] = str(path.parent / value)
+    if "report" in given:
+        given["report"] = [_placed(text, path.parent) for text in given["report"]]
     if isinstance(given.get("expect_subscriptions"), int):
         given["expect_subscriptions"] = str(given["expect_subscriptions"])
     return given

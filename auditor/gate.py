@@ -32,7 +32,8 @@ def judge(
         coverage: of the run.
         gaps: vaults and items that could not be read.
         threshold: fails at or above this severity trip the gate; `none` lets no fail trip it.
-        allowed_gaps: `--allow-incomplete`: names of tables, or `table:subscription`, whose gaps do not cause 3.
+        allowed_gaps: `--allow-incomplete`: names of tables, or `table:subscription`, whose gaps do not cause 3; what a
+            vault did not list is a gap of `protected_item`.
     """
     reasons: list[GateReason] = []
     limit = Severity(threshold).rank if threshold != "none" else -1
@@ -55,22 +56,27 @@ def _incomplete(
     findings: Sequence[Finding], coverage: Sequence[Coverage], gaps: Sequence[Gap], allowed: Sequence[str]
 ) -> list[GateReason]:
     reasons = []
-    short = [
-        row
-        for row in coverage
-        if not row.state.whole and row.table not in allowed and f"{row.table}:{row.subscription_id}" not in allowed
-    ]
+    lacking = [row for row in coverage if not row.state.whole]
+    short = [row for row in lacking if not _accepted(allowed, row.table, row.subscription_id)]
     if short:
         what = sorted({row.table for row in short})
         reasons.append(GateReason("coverage", len(short), f"not read completely: {', '.join(what)}"))
-    open_gaps = [gap for gap in gaps if gap.table not in allowed]
+    open_gaps = [gap for gap in gaps if not _accepted(allowed, _table_of(gap), gap.resource_id.split("/")[2])]
     if open_gaps:
-        what = sorted({gap.table for gap in open_gaps})
-        reasons.append(
-            GateReason("gaps", len(open_gaps), f"single resources that could not be read: {', '.join(what)}")
-        )
-    # Verdicts that are unknown only because of an allowed gap do not cause 3 either.
+        what = sorted({_table_of(gap) for gap in open_gaps})
+        said = f"single resources that could not be read: {', '.join(what)}"
+        reasons.append(GateReason("gaps", len(open_gaps), said))
+    # Verdicts that are unknown because of accepted gaps do not cause 3 either; without a gap they have another cause.
+    forgiven = bool(lacking or gaps) and not short and not open_gaps
     unknown = sum(f.status is Status.UNKNOWN for f in findings)
-    if unknown and not (allowed and not short and not open_gaps):
+    if unknown and not forgiven:
         reasons.append(GateReason("unknown", unknown, f"{unknown} verdicts are unknown"))
     return reasons
+
+
+def _accepted(allowed: Sequence[str], table: str, subscription_id: str) -> bool:
+    return table in allowed or f"{table}:{subscription_id}" in allowed
+
+
+def _table_of(gap: Gap) -> str:
+    return "protected_item" if gap.table == "vault" else gap.table

@@ -13,6 +13,7 @@ from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import Scope, collect
 from auditor.engine import results
 from auditor.engine.evaluate import evaluate
+from auditor.errors import UsageError
 from auditor.inventory import store as tables
 from auditor.inventory.facts import Circumstances, Facts
 from auditor.report import formats, view
@@ -147,9 +148,11 @@ def wanted_reports(asked: Sequence[str]) -> dict[str, Path | None]:
         if kind:
             formats.find(kind).check()
             wanted[kind] = Path(path) if path else None
-    for target in wanted.values():
-        if target is not None:
-            bundle.demand_writable(target)
+    targets = [target for target in wanted.values() if target is not None]
+    for target in targets:
+        bundle.demand_writable(target)
+        if targets.count(target) > 1:
+            raise UsageError(f"--report …={target}: two reports cannot be one file", "give each its own")
     return wanted
 
 

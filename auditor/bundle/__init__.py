@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -208,7 +209,8 @@ def create(store: Path, as_of: datetime) -> Draft:
     target = store / f"{_PREFIX}{run_id(as_of)}"
     if target.exists():
         raise UsageError(f"{target} exists already", "a run is never overwritten; name another --as-of or --store")
-    folder = store / f".collecting-{run_id(as_of)}-{os.getpid()}"
+    # A random name: process ids are the same in every container.
+    folder = store / f".collecting-{run_id(as_of)}-{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:
@@ -242,15 +244,23 @@ class Bundle:
             self.manifest: dict[str, Any] = json.loads(body)
             self.manifest_digest = hashlib.sha256(body).hexdigest()
             self.run: dict[str, Any] = self.manifest["run"]
-        except FileNotFoundError as error:
+            self._listed = {str(entry["path"]): str(entry["sha256"]) for entry in self.manifest["files"]}
+            self._as_of = datetime.fromisoformat(self.run["as_of"])
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise BundleError(f"{folder}: no bundle here (no manifest.json)", "name a folder run=…") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except KeyError as error:
+            raise BundleError(f"{path}: {error} is missing in it", "restore it from a copy") from error
+        except (OSError, ValueError, TypeError) as error:
             raise BundleError(f"{path}: cannot be read: {error}", "restore it from a copy") from error
+        version = str(self.manifest.get("schema_version", ""))
+        if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
+            said = f"{path}: its form is of version {version or 'none'}, this is auditor for {SCHEMA_VERSION}"
+            raise BundleError(said, "use the version of auditor that made it, or a newer one")
 
     @property
     def as_of(self) -> datetime:
         """Give the moment all ages are counted from."""
-        return datetime.fromisoformat(self.run["as_of"].replace("Z", "+00:00"))
+        return self._as_of
 
     @property
     def inventory(self) -> Path:
@@ -292,22 +302,28 @@ class Bundle:
         except (OSError, ValueError) as error:
             raise BundleError(f"{self.folder / name}: cannot be read: {error}", "restore it from a copy") from error
 
-    def damage(self) -> list[str]:
-        """Compare every file with the manifest; give what differs, missing and extra files included."""
+    def damage(self, *, leave_out: str = "") -> list[str]:
+        """Compare every file with the manifest; give what differs, missing and extra files included.
+
+        Args:
+            leave_out: a folder that is not looked at.
+        """
         found = []
-        listed = {entry["path"]: entry for entry in self.manifest["files"]}
-        for name, entry in sorted(listed.items()):
+        for name, sealed in sorted(self._listed.items()):
+            if leave_out and name.startswith(f"{leave_out}/"):
+                continue
             path = self.folder / name
             if not path.is_file():
                 found.append(f"{name} is missing")
                 continue
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if digest != entry["sha256"]:
+            if digest != sealed:
                 found.append(f"{name} was changed after the run was sealed")
+        outside = {"manifest.json", *_OUTSIDE, leave_out}
         for path in sorted(self.folder.rglob("*")):
             name = path.relative_to(self.folder).as_posix()
-            if path.is_file() and name not in listed and name != "manifest.json" and name.split("/")[0] not in _OUTSIDE:
+            if path.is_file() and name not in self._listed and name.split("/")[0] not in outside:
                 found.append(f"{name} was added after the run was sealed")
         return found
 
@@ -340,17 +356,28 @@ def runs(store: Path) -> list[Path]:
 
 
 def find(reference: str, store: Path) -> Bundle:
-    """Open a bundle by folder, run name or `latest`.
+    """Open a bundle by folder, run name or `latest`, and make sure that it is what was sealed.
+
+    The response bodies are left out of that: they are most of a bundle, and nothing is judged by them again.
 
     Raises:
-        BundleError: there is no such bundle.
+        BundleError: there is no such bundle, or it was changed.
     """
+    found = Bundle(_folder_of(reference, store))
+    damage = found.damage(leave_out="raw")
+    if damage:
+        more = f", and {len(damage) - 1} more" if len(damage) > 1 else ""
+        raise BundleError(f"{found.folder}: {damage[0]}{more}", "restore it from a copy; nothing can be proved by it")
+    return found
+
+
+def _folder_of(reference: str, store: Path) -> Path:
     if reference == "latest":
         known = runs(store)
         if not known:
             raise BundleError(f"the store {store} holds no run", "run `auditor audit`, or name a bundle or --store")
-        return Bundle(known[-1])
+        return known[-1]
     for candidate in (Path(reference), store / reference, store / f"{_PREFIX}{reference}"):
         if candidate.is_dir():
-            return Bundle(candidate)
+            return candidate
     raise BundleError(f"{reference}: no such bundle", f"name a folder, a run in {store}, or `latest`")

@@ -6,11 +6,12 @@ import importlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from auditor import __version__
+from auditor.cli import terminal
 from auditor.errors import AuditorError, ExitCode
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ class _Lazy(click.Group):
             ctx.fail(f"no such command {args[0]!r}; {did_you_mean(args[0], _COMMANDS)}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            terminal.reader_left()
+            return ExitCode.OK
+
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="auditor")
@@ -56,49 +64,58 @@ def app() -> None:
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
 
 
-class _Terminated(BaseException):
-    """SIGTERM, turned into an exception so that a half-written bundle is removed."""
+class _Terminated(SystemExit):
+    """SIGTERM, turned into an exception so that a half-written bundle is removed.
+
+    An event loop lets SystemExit through wherever it is raised; any other exception might end in a callback's log.
+    """
 
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
-    raise _Terminated
+    raise _Terminated(ExitCode.TERMINATED)
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    terminal.write_anything()
     sys.exit(_run())
 
 
 def _run() -> int:
     try:
         return int(app.main(standalone_mode=False) or 0)
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; nothing half-written was left", err=True)
-        return ExitCode.INTERRUPTED
-    except _Terminated:
-        click.echo("terminated; nothing half-written was left", err=True)
-        return ExitCode.TERMINATED
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.USAGE
-    except AuditorError as error:
-        click.echo(f"error: {error.message}", err=True)
-        if error.hint:
-            click.echo(f"  {error.hint}", err=True)
-        return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output left (`| head`): not our bug; keep the interpreter from complaining at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+    except (
+        click.exceptions.Exit,
+        click.Abort,
+        click.ClickException,
+        AuditorError,
+        KeyboardInterrupt,
+        _Terminated,
+    ) as end:
+        return _tell(end)
     except Exception as error:
         if os.environ.get("AUDITOR_TRACEBACK"):
             raise
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-        click.echo(f"internal error: {said}", err=True)
-        click.echo(
-            "  this is a fault of auditor; set AUDITOR_TRACEBACK=1 for the details a report of it needs", err=True
-        )
+        _say(f"internal error: {said}", "this is a fault of auditor; AUDITOR_TRACEBACK=1 shows what its report needs")
         return ExitCode.BUG
+
+
+def _tell(end: BaseException) -> int:
+    """Say on stderr why the run ended; give the exit code."""
+    if isinstance(end, click.exceptions.Exit):
+        return end.exit_code
+    if isinstance(end, click.ClickException):
+        end.show()
+        return ExitCode.USAGE
+    if isinstance(end, AuditorError):
+        _say(f"error: {end.message}", end.hint)
+        return end.exit_code
+    stopped = isinstance(end, _Terminated)
+    _say(f"{'terminated' if stopped else 'interrupted'}; nothing half-written was left")
+    return ExitCode.TERMINATED if stopped else ExitCode.INTERRUPTED
+
+
+def _say(what: str, hint: str = "") -> None:
+    click.echo(terminal.printable(what + (f"\n  {hint}" if hint else "")), err=True)

@@ -32,8 +32,8 @@ def command(**options: Any) -> int:
     return run(options)
 
 
-def run(options: dict[str, Any]) -> int:
-    """Do the job; give the exit code."""
+def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
+    """Do the job; give the exit code, which may be asked to speak of the evidence alone."""
     from auditor import inputs, pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
     from auditor.azure import AzureReader  # noqa: PLC0415
     from auditor.cli import common, show  # noqa: PLC0415
@@ -42,9 +42,9 @@ def run(options: dict[str, Any]) -> int:
     if options["as_of"] is not None and not chosen.loopback:
         raise UsageError("--as-of is for a server on this machine; Azure is audited as it is now", "leave it out")
     moment: datetime = options["as_of"] or datetime.now(UTC).replace(microsecond=0)
+    settings = common.settings_of(options, common.scope_of(options), chosen)
     wanted = pipeline.wanted_reports(options["report"])
     given = inputs.read(options["standard"], options["waivers"], options["rules"])
-    settings = common.settings_of(options, common.scope_of(options), chosen)
     store: Path = options["store"]
     with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
 
@@ -54,7 +54,7 @@ def run(options: dict[str, Any]) -> int:
 
         made = asyncio.run(collect_and_judge())
         progress.tell("report", "")
-        results = pipeline.read(made, given)
+        results = pipeline.read(made, given, threshold="none" if evidence_only else None)
         written = pipeline.report(
             results, made.folder / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from auditor.collect import Scope
     from auditor.model import Results
     from auditor.pipeline import Settings
+
+_COMMENTED_ID = re.compile(r"([0-9A-Fa-f-]{36})\s*#.*")
 
 
 def scope_of(options: dict[str, Any]) -> Scope:
@@ -32,16 +35,39 @@ def scope_of(options: dict[str, Any]) -> Scope:
 def _expected(text: str | None) -> tuple[str, ...] | int | None:
     if text is None:
         return None
-    if text.isdigit():
+    if text.isdecimal():
         return int(text)
+    option = f"--expect-subscriptions {text}"
     try:
-        lines = Path(text).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"--expect-subscriptions {text}: cannot be read", "name a text file or give a number"
-        ) from error
-    names = tuple(line.partition("#")[0].strip() for line in lines)
-    return tuple(name for name in names if name)
+        lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UsageError(f"{option}: cannot be read: {error.strerror}", "name a text file or give a number") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{option}: is not UTF-8 text", "save it as UTF-8") from error
+    # A display name may hold a `#`; behind an id it begins a comment.
+    named = (_COMMENTED_ID.sub(r"\1", line.strip()) for line in lines)
+    names = tuple(name for name in named if name and not name.startswith("#"))
+    if not names:
+        raise UsageError(f"{option}: names no subscription", "write one id or name on each line, or leave it out")
+    return names
+
+
+def allowed_gaps(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Read --allow-incomplete: names of tables, each perhaps with `:subscription`.
+
+    Raises:
+        UsageError: there is no such table.
+    """
+    from auditor.document import did_you_mean  # noqa: PLC0415
+    from auditor.inventory import catalogue  # noqa: PLC0415
+
+    known = {table.name for table in catalogue.tables()}
+    names = tuple(name.lower() for name in listed(values))
+    for name in names:
+        table = name.partition(":")[0]
+        if table not in known:
+            raise UsageError(f"--allow-incomplete {name}: no such table", did_you_mean(table, known))
+    return names
 
 
 def cloud_of(options: dict[str, Any]) -> Cloud:
@@ -64,7 +90,7 @@ def settings_of(options: dict[str, Any], scope: Scope, chosen: Cloud) -> Setting
         organisation=options.get("organisation") or "",
         classification=options.get("classification") or "",
         threshold=options.get("fail_on") or DEFAULT,
-        allow_incomplete=listed(options.get("allow_incomplete") or ()),
+        allow_incomplete=allowed_gaps(options.get("allow_incomplete") or ()),
         exit_zero=bool(options.get("exit_zero")),
         command=told,
     )

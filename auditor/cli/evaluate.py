@@ -39,7 +39,7 @@ def command(bundle: str, **options: Any) -> int:
             findings=findings,
             as_of=options["as_of"],
             threshold=options["fail_on"],
-            allow_incomplete=opt.listed(options["allow_incomplete"]) or None,
+            allow_incomplete=common.allowed_gaps(options["allow_incomplete"]) or None,
         )
         written = pipeline.report(
             results, findings.parent / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell

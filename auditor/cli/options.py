@@ -1,7 +1,8 @@
-"""Options that several commands share. A flag wins over AUDITOR_* variables, they over auditor.yaml, it over defaults."""
+"""Options that several commands share: flags win over AUDITOR_* variables, they over auditor.yaml, it over defaults."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,20 @@ def option(*names: str, **settings: Any) -> Decorator:
     """Make an option that AUDITOR_<NAME> may set too."""
     long = next(name for name in names if name.startswith("--")).split("/")[0]
     return click.option(*names, envvar=f"AUDITOR_{long[2:].replace('-', '_').upper()}", **settings)
+
+
+class _Words(click.types.StringParamType):
+    """Text; where a variable holds several, they are parted by these characters (names may have spaces in them)."""
+
+    def __init__(self, parting: str) -> None:
+        self._parting = parting
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        return [word for word in re.split(self._parting, rv) if word.strip()]
+
+
+NAMES = _Words(r",\s*")
+KINDS = _Words(r"[,\s]+")
 
 
 def together(*decorators: Decorator) -> Decorator:
@@ -58,14 +73,25 @@ scope = together(
         "-s",
         "--subscription",
         multiple=True,
+        type=NAMES,
         metavar="ID|NAME",
         help="Audit this subscription; repeatable.  [default: all readable]",
     ),
     option(
-        "--management-group", multiple=True, metavar="ID", help="Audit the subscriptions below this group; repeatable."
+        "--management-group",
+        multiple=True,
+        type=NAMES,
+        metavar="ID",
+        help="Audit the subscriptions below this group; repeatable.",
     ),
     option("--tenant", metavar="ID", help="Tenant to sign in to."),
-    option("--exclude-subscription", multiple=True, metavar="ID|NAME", help="Leave out of the population; repeatable."),
+    option(
+        "--exclude-subscription",
+        multiple=True,
+        type=NAMES,
+        metavar="ID|NAME",
+        help="Leave out of the population; repeatable.",
+    ),
     option(
         "--expect-subscriptions",
         metavar="FILE|N",
@@ -104,6 +130,7 @@ reports = together(
     option(
         "--report",
         multiple=True,
+        type=KINDS,
         metavar="KIND[=PATH]",
         help="html, pdf or json; repeatable.  [default: all three, in the bundle]",
     ),
@@ -115,6 +142,7 @@ gate = together(
     option(
         "--allow-incomplete",
         multiple=True,
+        type=NAMES,
         metavar="TABLE",
         help="Coverage gap that does not cause exit 3; repeatable or comma-separated.",
     ),
@@ -157,10 +185,10 @@ def moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError as error:
+        found = datetime.fromisoformat(text.strip())
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"--as-of {text}: not a timestamp", "write 2026-11-22T06:00:00Z") from error
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
 
 
 def listed(values: tuple[str, ...]) -> tuple[str, ...]:

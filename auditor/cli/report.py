@@ -27,7 +27,9 @@ def command(bundle: str, **options: Any) -> int:
     with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
         progress.tell("report", "")
         results = pipeline.read(
-            found, threshold=options["fail_on"], allow_incomplete=opt.listed(options["allow_incomplete"]) or None
+            found,
+            threshold=options["fail_on"],
+            allow_incomplete=common.allowed_gaps(options["allow_incomplete"]) or None,
         )
         written = pipeline.report(
             results, found.folder / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from auditor.cli.terminal import printable, reader_left
 from auditor.errors import ExitCode
 from auditor.model import Severity, Status
 
@@ -22,7 +23,7 @@ _MARKS = {
     Status.UNKNOWN: "◆",
     Status.WAIVED: "◇",
     Status.NOT_YET_DUE: "○",
-    Status.NOT_APPLICABLE: "–",
+    Status.NOT_APPLICABLE: "\N{EN DASH}",
     Status.PASS: "●",
 }
 _ANNOTATIONS = 10
@@ -42,17 +43,15 @@ class Progress:
     def __enter__(self) -> Self:
         """Begin."""
         if self._wanted and sys.stderr.isatty():
-            from rich.console import Console  # noqa: PLC0415 - rich costs 0.1 s that a pipe need not pay
-            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bars
+            from rich import console, progress  # noqa: PLC0415 - rich costs 0.1 s that a pipe need not pay
 
-            self._bars = Bars(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.fields[detail]}"),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
+            self._bars = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.TextColumn("{task.fields[detail]}"),
+                progress.TimeElapsedColumn(),
+                progress.TimeRemainingColumn(),
+                console=console.Console(stderr=True),
                 transient=True,
             )
             self._bars.start()
@@ -85,14 +84,16 @@ class Progress:
 def result(results: Results, made: Mapping[str, Path], folder: Path, form: str, exit_code: int) -> None:
     """Print a run's outcome in the form asked for."""
     if form == "json":
-        click.echo(json.dumps(_plain(results, made, folder, exit_code), indent=1, ensure_ascii=False))
+        text = json.dumps(_plain(results, made, folder, exit_code), indent=1, ensure_ascii=False)
     elif form in ("markdown", "github"):
-        click.echo(_markdown(results, made, folder))
-        if form == "github":
-            for line in _annotations(results):
-                click.echo(line)
+        text = "\n".join([_markdown(results, made, folder), *(_annotations(results) if form == "github" else ())])
     else:
-        _table(results, made, folder, exit_code)
+        text = _table(results, made, folder, exit_code)
+    try:
+        click.echo(printable(text))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        reader_left()
 
 
 def _plain(results: Results, made: Mapping[str, Path], folder: Path, exit_code: int) -> dict[str, Any]:
@@ -116,25 +117,23 @@ def _counts(results: Results) -> list[tuple[str, ...]]:
     return [(rule.id, *(str(rule.statuses[s]) if rule.statuses[s] else "·" for s in _MARKS)) for rule in results.rules]
 
 
-def _table(results: Results, made: Mapping[str, Path], folder: Path, exit_code: int) -> None:
+def _table(results: Results, made: Mapping[str, Path], folder: Path, exit_code: int) -> str:
     heads = ("rule", *(f"{mark} {status.value.replace('_', ' ')}" for status, mark in _MARKS.items()))
     rows = _counts(results)
     widths = [max(len(row[n]) for row in [heads, *rows]) for n in range(len(heads))]
+    lines = []
     for row in [heads, *rows]:
         first, *rest = (
             cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
-        click.echo("  ".join([first, *rest]))
-    click.echo()
-    click.echo(f"evidence  {'complete' if results.run.complete else 'INCOMPLETE'}")
-    for reason in results.gate.reasons:
-        click.echo(f"gate      {reason.detail}")
-    click.echo(f"bundle    {folder}")
-    for kind, path in made.items():
-        click.echo(f"{kind:<9} {path}")
-    click.echo(
-        f"exit      {exit_code} ({ExitCode(results.gate.exit_code).name.lower()})" + _forgiven(results, exit_code)
-    )
+        lines.append("  ".join([first, *rest]))
+    lines += ["", f"evidence  {'complete' if results.run.complete else 'INCOMPLETE'}"]
+    lines += [f"gate      {reason.detail}" for reason in results.gate.reasons]
+    lines.append(f"bundle    {folder}")
+    lines += [f"{kind:<9} {path}" for kind, path in made.items()]
+    outcome = ExitCode(results.gate.exit_code).name.lower()
+    lines.append(f"exit      {exit_code} ({outcome})" + _forgiven(results, exit_code))
+    return "\n".join(lines)
 
 
 def _forgiven(results: Results, exit_code: int) -> str:
@@ -143,10 +142,11 @@ def _forgiven(results: Results, exit_code: int) -> str:
 
 def _markdown(results: Results, made: Mapping[str, Path], folder: Path) -> str:
     state = "complete" if results.run.complete else "**INCOMPLETE**"
+    standard = f"{results.run.standard.name} {results.run.standard.version}"
     lines = [
         f"# Azure VM data protection as at {results.run.as_of:%Y-%m-%d %H:%M} UTC",
         "",
-        f"Evidence {state}; standard {results.run.standard.name} {results.run.standard.version}; run `{results.run.id}`.",
+        f"Evidence {state}; standard {standard}; run `{results.run.id}`.",
         "",
         "| rule | " + " | ".join(f"{mark} {s.value.replace('_', ' ')}" for s, mark in _MARKS.items()) + " |",
         "|---" * (len(_MARKS) + 1) + "|",
@@ -163,10 +163,8 @@ def _annotations(results: Results) -> list[str]:
     for level, severities in levels.items():
         found = [f for f in results.findings if f.status is Status.FAIL and f.severity in severities]
         for finding in found[:_ANNOTATIONS]:
-            said = (
-                f"{finding.resource_name}: {finding.reason}".replace("%", "%25")
-                .replace("\r", "%0D")
-                .replace("\n", "%0A")
-            )
+            said = f"{finding.resource_name}: {finding.reason}"
+            for mark, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
+                said = said.replace(mark, code)
             lines.append(f"::{level} title={finding.rule}::{said}")
     return lines
