@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from auditor import inputs, pipeline
 from auditor.azure import AzureReader, cloud
-from auditor.azure.pacing import Patience
 from auditor.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from auditor.azure.pacing import Patience
     from auditor.bundle import Bundle
     from auditor.collect import Scope
     from auditor.inputs import Inputs
@@ -61,7 +61,7 @@ def audit(
     """Serve the estate, audit it into `store`, read the bundle."""
     os.environ["AUDITOR_TOKEN"] = TOKEN
     given = given or default_inputs()
-    with Simulator(estate, token=TOKEN, quota=None, **({"faults": faults} if faults else {})) as azure:
+    with Simulator(estate, token=TOKEN, quota=None, faults=faults) as azure:
         place = cloud(arm_endpoint=azure.url)
         settings = pipeline.Settings(cloud=place.name, arm_endpoint=place.arm_endpoint)
         if scope is not None:

@@ -291,9 +291,9 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
                  FROM expected_day e LEFT JOIN found f ON f.item_no = e.item_no AND f.day_no = e.day_no GROUP BY 1
              )
         SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name,
-               n.location, n.class AS class_, n.tier, n.owner, n.excluded_code, p.state AS protection, p.item_id, p.vault_name,
-               p.policy_name, p.newest_point_age_hours, p.newest_vaulted_point_age_hours, p.oldest_point_age_hours,
-               p.point_count,
+               n.location, n.class AS class_, n.tier, n.owner, n.excluded_code, p.state AS protection, p.item_id,
+               p.vault_name, p.policy_name, p.newest_point_age_hours, p.newest_vaulted_point_age_hours,
+               p.oldest_point_age_hours, p.point_count,
                [n.daily_keep_days, n.weekly_keep_days, n.monthly_keep_days, n.yearly_keep_days] AS demanded,
                [p.policy_daily_days, p.policy_weekly_days, p.policy_monthly_days, p.policy_yearly_days] AS promised,
                t.expected AS expected_points, t.missing AS missing_points, [{columns}]::VARCHAR[] AS verdicts

@@ -24,7 +24,8 @@ def _sub(vm: int) -> str:
 
 
 def _vm(vm: int) -> str:
-    return f"/subscriptions/{_sub(vm)}/resourceGroups/RG-App-{vm // 50:05d}/providers/Microsoft.Compute/virtualMachines/vm-{vm:06d}"
+    group = f"/subscriptions/{_sub(vm)}/resourceGroups/RG-App-{vm // 50:05d}"
+    return f"{group}/providers/Microsoft.Compute/virtualMachines/vm-{vm:06d}"
 
 
 def _disk(vm: int, number: int) -> str:
@@ -32,8 +33,8 @@ def _disk(vm: int, number: int) -> str:
 
 
 def _vault(vm: int) -> str:
-    vault = vm // VMS_PER_VAULT
-    return f"/subscriptions/{_sub(vm)}/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rsv-{vault:04d}"
+    group = f"/subscriptions/{_sub(vm)}/resourceGroups/rg-backup"
+    return f"{group}/providers/Microsoft.RecoveryServices/vaults/rsv-{vm // VMS_PER_VAULT:04d}"
 
 
 def item(vm: int) -> str:
@@ -54,8 +55,8 @@ def _pages(rows: Iterator[dict[str, Any]], total: int) -> Iterator[Page]:
 
 
 def _page(rows: list[str], total: int) -> Page:
-    body = f'{{"totalRecords":{total},"count":{len(rows)},"data":[{",".join(rows)}],"facets":[],"resultTruncated":"false"}}'
-    return Page(None, body.encode())
+    head = f'{{"totalRecords":{total},"count":{len(rows)},"resultTruncated":"false","facets":[],"data":['
+    return Page(None, f"{head}{','.join(rows)}]}}".encode())
 
 
 def _common(resource_id: str, kind: str) -> dict[str, Any]:

@@ -97,9 +97,9 @@ def test_a_wheel_carries_rules_templates_and_estates(tmp_path: Path) -> None:
         check=True,
     )
     listed = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); sys.argv = ['auditor', 'rules', 'list'];"
+        [sys.executable, "-c", ("import sys; sys.path.insert(0, sys.argv[1]); sys.argv = ['auditor', 'rules', 'list'];"
          "import auditor; assert auditor.__file__.startswith(sys.path[0]), auditor.__file__;"
-         "from auditor.cli import main; main()", str(target)],
+         "from auditor.cli import main; main()"), str(target)],
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
     assert "vm-unprotected" in listed.stdout

@@ -36,7 +36,11 @@ sql: |
 messages: {too_old: "{age_hours:.0f} h", fine: fine}
 tests:
   - name: by age
-    given: {vm: [{resource_no: 1, resource_id: /a, age_hours: 5}, {resource_no: 2, resource_id: /b, age_hours: 6}, {resource_no: 3, resource_id: /c}]}
+    given:
+      vm:
+        - {resource_no: 1, resource_id: /a, age_hours: 5}
+        - {resource_no: 2, resource_id: /b, age_hours: 6}
+        - {resource_no: 3, resource_id: /c}
     expect: {/a: pass, /b: {status: fail, severity: low, reason: too_old}, /c: unknown}
 """
 
@@ -107,8 +111,10 @@ SELECT = "SELECT v.resource_id, 'pass' AS status, 'fine' AS reason, $most AS mos
         ),
         ("SELECT v.resource_id, FROM WHERE", "SQL:"),
         (
-            "WITH RECURSIVE x AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM x) "
-            "SELECT v.resource_id, 'pass' AS status, 'fine' AS reason, $most AS most FROM vm v, x",
+            (
+                "WITH RECURSIVE x AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM x) "
+                "SELECT v.resource_id, 'pass' AS status, 'fine' AS reason, $most AS most FROM vm v, x"
+            ),
             "recursive",
         ),
         (SELECT + " USING SAMPLE 10%", "refused"),
@@ -207,7 +213,7 @@ def test_a_wrong_expectation_fails_the_rules_own_test(tmp_path: Path, empty: Fac
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("given: {vm:", "given: {vms:", "there is no table 'vms'"),
+        ("      vm:\n", "      vms:\n", "there is no table 'vms'"),
         ("age_hours: 5}", "age_huors: 5}", "did you mean 'age_hours'?"),
         ("age_hours: 5}", "age_hours: old}", "SQL:"),
     ],
@@ -227,7 +233,7 @@ def test_tests_leave_no_rows_behind(tmp_path: Path, empty: Facts) -> None:
 
 
 def test_sentences_fill_in_values_and_never_break() -> None:
-    messages = {"old": "{age:.0f} h, {name}", "both": {"en": "english", "de": "deutsch"}}
+    messages: dict[str, str | dict[str, str]] = {"old": "{age:.0f} h, {name}", "both": {"en": "english", "de": "deutsch"}}
     assert rulebook.sentence("old", messages, {"age": 30.6, "name": "x"}) == "31 h, x"
     assert rulebook.sentence("old", messages, {"age": None}) == "unknown h, unknown"
     assert rulebook.sentence("both", messages, {}, "de") == "deutsch"

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from auditor import standard
 from auditor.errors import DocumentError
 from auditor.standard.durations import days, hours
-from auditor.standard.schema import Waiver
 from auditor.standard.selector import TAG_SEPARATOR, Match, quote
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from auditor.standard.schema import Waiver
 
 SHIPPED = standard.default_path().read_text(encoding="utf-8")
 
