@@ -28,7 +28,8 @@ SELECT
     c.tier                               AS tier,                 -- tier it is judged by
     c.conflict                           AS class_conflict,       -- two classes of equal precedence match
     coalesce(r.owner, c.owner)           AS owner,                -- from the owner tags, else the class
-    hours_since(least(v.created_at, k.first_seen)) AS age_hours,  -- since created or first seen, whichever is earlier
+    -- A VM first seen in this very run tells nothing of its age; without a creation time it has no grace.
+    hours_since(least(v.created_at, CASE WHEN k.first_seen < s.as_of THEN k.first_seen END)) AS age_hours, -- since created or first seen, whichever is earlier; null = not known
     v.power_state                        AS power_state,          -- PowerState/running, PowerState/deallocated, ...
     v.data_disk_count                    AS data_disk_count,      -- attached data disks
     t.backup_required                    AS backup_required,      -- false where the tier accepts no backup

@@ -214,3 +214,10 @@ def test_a_rule_that_breaks_its_contract_is_named_with_its_line(tmp_path: Path, 
         judged(tmp_path, [vm("a"), vm("b")], book=book)
     assert told in str(caught.value)
     assert "vm-bad-rule.yaml:8" in str(caught.value)
+
+
+def test_a_vm_of_unknown_age_has_no_grace(tmp_path: Path) -> None:
+    ageless = {**vm("ageless"), "properties": {}}
+    young = {**vm("young"), "properties": {"timeCreated": "2026-11-22T01:00:00.1234567+00:00"}}
+    rows = judged(tmp_path, [ageless, young])["vm-unprotected"]
+    assert {name: row["status"] for name, row in rows.items()} == {"ageless": "fail", "young": "not_yet_due"}

@@ -23,28 +23,23 @@ SELECT
         OR coalesce(lower(r.properties.currentProtectionState) = 'softdeleted', false) AS soft_deleted, -- waits for its deletion
     try_cast(r.properties.deferredDeleteTimeInUTC AS TIMESTAMPTZ) AS deferred_delete_at, -- when it was deleted softly
     r.properties.healthStatus                      AS health_status,         -- Passed, ActionRequired, ...
-    r.source                                       AS source                 -- vault or resource_graph
+    source                                         AS source                 -- vault or resource_graph
 FROM (
-    SELECT unnest(list_concat(
-        list_transform(coalesce(p.value, []), lambda x: struct_insert(x, source := 'vault')),
-        list_transform(coalesce(p.data, []), lambda x: struct_insert(x, source := 'resource_graph')))) AS r
-    FROM (SELECT from_json(body, '{"data": [{
-            "id": "VARCHAR", "name": "VARCHAR",
-            "properties": {
-                "friendlyName": "VARCHAR", "sourceResourceId": "VARCHAR", "virtualMachineId": "VARCHAR",
-                "dataSourceInfo": {"resourceID": "VARCHAR"}, "policyId": "VARCHAR", "backupManagementType": "VARCHAR",
-                "workloadType": "VARCHAR", "protectionState": "VARCHAR", "currentProtectionState": "VARCHAR",
-                "lastBackupStatus": "VARCHAR", "lastBackupTime": "VARCHAR", "lastRecoveryPoint": "VARCHAR",
-                "isScheduledForDeferredDelete": "BOOLEAN", "deferredDeleteTimeInUTC": "VARCHAR", "healthStatus": "VARCHAR"}
-        }], "value": [{
-            "id": "VARCHAR", "name": "VARCHAR",
-            "properties": {
-                "friendlyName": "VARCHAR", "sourceResourceId": "VARCHAR", "virtualMachineId": "VARCHAR",
-                "dataSourceInfo": {"resourceID": "VARCHAR"}, "policyId": "VARCHAR", "backupManagementType": "VARCHAR",
-                "workloadType": "VARCHAR", "protectionState": "VARCHAR", "currentProtectionState": "VARCHAR",
-                "lastBackupStatus": "VARCHAR", "lastBackupTime": "VARCHAR", "lastRecoveryPoint": "VARCHAR",
-                "isScheduledForDeferredDelete": "BOOLEAN", "deferredDeleteTimeInUTC": "VARCHAR", "healthStatus": "VARCHAR"}
-        }]}') AS p FROM page)
+    SELECT e.source, from_json(e.body, '{
+        "id": "VARCHAR", "name": "VARCHAR",
+        "properties": {
+            "friendlyName": "VARCHAR", "sourceResourceId": "VARCHAR", "virtualMachineId": "VARCHAR",
+            "dataSourceInfo": {"resourceID": "VARCHAR"}, "policyId": "VARCHAR", "backupManagementType": "VARCHAR",
+            "workloadType": "VARCHAR", "protectionState": "VARCHAR", "currentProtectionState": "VARCHAR",
+            "lastBackupStatus": "VARCHAR", "lastBackupTime": "VARCHAR", "lastRecoveryPoint": "VARCHAR",
+            "isScheduledForDeferredDelete": "BOOLEAN", "deferredDeleteTimeInUTC": "VARCHAR", "healthStatus": "VARCHAR"}
+    }') AS r
+    FROM (
+        SELECT unnest(list_concat(
+            list_transform(coalesce(p.value, []), lambda x: {'body': x, 'source': 'vault'}),
+            list_transform(coalesce(p.data, []), lambda x: {'body': x, 'source': 'resource_graph'}))) AS e
+        FROM (SELECT from_json(body, '{"data": ["JSON"], "value": ["JSON"]}') AS p FROM page)
+    )
 );
 SELECT * FROM staged
 QUALIFY row_number() OVER (PARTITION BY resource_id ORDER BY source DESC) = 1
