@@ -404,7 +404,7 @@
     document.documentElement.dataset.ready = String(Math.round(performance.now()));
   }).catch(() => {
     byId("app").hidden = false;
-    byId("app").textContent = "This browser could not unpack the data. The PDF and findings.json hold the same findings.";
+    byId("app").textContent = byId("app").dataset.failed;
     document.documentElement.dataset.ready = "failed";
   });
 })();

@@ -39,6 +39,7 @@ def environment(drawable: frozenset[int] | None = None) -> jinja2.Environment:
     )
     made.globals.update(
         t=wording.texts(),
+        _=wording.texts().label,
         read_value=wording.read_value,
         spread=spread,
         wide=wide,

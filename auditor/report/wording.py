@@ -36,8 +36,11 @@ class Texts:
         node = self._node(key)
         if isinstance(node, Mapping):
             node = node["one" if values.get("n") == 1 else "other"]
-        shown = {name: number(value) if type(value) is int else value for name, value in values.items()}
-        return str(node).format(**shown)
+        return _filled(node, values)
+
+    def label(self, english: str, **values: object) -> str:
+        """Give the short text that stands for `english` in the templates, with `values` filled in."""
+        return _filled(self._tree["labels"][english], values)
 
     def get(self, key: str, fallback: str) -> str:
         """Give the sentence `key`, or `fallback` where the catalogue has none (names given by users)."""
@@ -64,6 +67,11 @@ class Texts:
         for part in key.split("."):
             node = node[part]
         return node
+
+
+def _filled(sentence: object, values: Mapping[str, object]) -> str:
+    shown = {name: number(value) if type(value) is int else value for name, value in values.items()}
+    return str(sentence).format(**shown)
 
 
 @functools.cache
@@ -155,14 +163,14 @@ def read_value(name: str, value: Any) -> str:  # noqa: PLR0911 - one line a type
     if value is None:
         return DASH
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return texts()("words.yes" if value else "words.no")
     if isinstance(value, (int, float)):
         for ending, unit in (("_hours", " h"), ("_days", " d"), ("_gib", " GiB"), ("_pct", " %")):
             if name.endswith(ending):
                 return decimal(value) + unit
         return decimal(value)
     if isinstance(value, list):
-        return "; ".join(read_value(name, inner) for inner in value) or "none"
+        return "; ".join(read_value(name, inner) for inner in value) or texts()("words.none")
     if isinstance(value, dict) and set(value) == {"code", "severity"}:
         return f"{value['code']} ({value['severity']})"
     if isinstance(value, dict):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jinja2
 import pytest
 
 import auditor.report.formats
+from auditor import assets
 from auditor.errors import UsageError
-from auditor.report import formats, view
+from auditor.report import formats, view, wording
 from tests.formats import sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,3 +101,26 @@ def test_a_missing_pango_is_told_with_the_command_that_helps(monkeypatch: pytest
     assert "install" in caught.value.hint
     assert "pango" in caught.value.hint.lower()
     formats.find("html").check()
+
+
+_LETTERS = re.compile(r"[A-Za-z]{2}")
+_NAMES = {", azure-backup-auditor", "VM-", "SHA-256", "&nbsp;"}
+
+
+def test_no_template_holds_a_sentence_of_its_own() -> None:
+    # charts.svg.html is left out: all that it says comes with the chart's numbers.
+    for path in (assets.templates() / name for name in ("pdf.html", "parts.html", "report.html")):
+        text = re.sub(r"<style>.*?</style>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for line, token, value in jinja2.Environment(autoescape=True).lex(text):
+            if token != "data":
+                continue
+            for said in re.split(r"<[^>]*>|^[^<>]*>|<[^>]*$", value):
+                bare = said.strip()
+                assert bare in _NAMES or '="' in bare or not _LETTERS.search(bare), f"{path.name}:{line}: {bare!r}"
+
+
+def test_every_label_of_the_templates_is_in_the_catalogue_and_none_is_left_over() -> None:
+    used: set[str] = set()
+    for path in assets.templates().glob("*.html"):
+        used |= set(re.findall(r'\b_\("([^"]*)"', path.read_text(encoding="utf-8")))
+    assert used == set(wording.texts().keys("labels"))

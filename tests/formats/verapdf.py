@@ -29,7 +29,7 @@ def _start() -> None:
 def _profile(flavour: str) -> Any:
     name, file = FLAVOURS[flavour]
     with zipfile.ZipFile(_JAR) as jar:
-        root = ET.fromstring(jar.read(f"org/verapdf/pdfa/validation/{file}"))  # noqa: S314 - the pinned wheel's own file
+        root: Any = ET.fromstring(jar.read(f"org/verapdf/pdfa/validation/{file}"))  # noqa: S314 - the pinned wheel's own file
     make = jpype.JClass(_PROFILES + "Profiles")
     flavours = jpype.JClass("org.verapdf.pdfa.flavours.PDFAFlavour")
     specification = jpype.JClass("org.verapdf.pdfa.flavours.PDFAFlavour$Specification")

@@ -352,9 +352,9 @@ def _qr(report: Report) -> Markup:
     return Markup(
         '<svg class="qr" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {0}" width="26mm" height="26mm"'
         ' role="img">'
-        "<title>QR code: run and manifest digest</title>"
+        "<title>{2}</title>"
         '<rect width="{0}" height="{0}" fill="#ffffff"/><path d="{1}" fill="#16181b"/></svg>'
-    ).format(size, Markup(path))  # noqa: S704
+    ).format(size, Markup(path), wording.texts()("words.qr"))  # noqa: S704
 
 
 def _only_fonts(weasyprint: Any) -> Any:
