@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from auditor import bundle as bundles
 from auditor.bundle import Bundle
+from auditor.inventory.database import connect
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def vaults(previous: Bundle | None) -> list[str]:
     """Give the lower-cased ids of the vaults that the run before knew; none before the first run."""
     if previous is None or not previous.history.exists():
         return []
-    with duckdb.connect(":memory:") as con:
+    with connect() as con:
         known = f"read_parquet({quote(str(previous.history))})"
         return [key for (key,) in con.execute(f"SELECT key FROM {known} WHERE kind = 'vault' ORDER BY key").fetchall()]
 
@@ -45,8 +44,7 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         as_of: the new run's moment.
         unread: lower-cased ids of vaults that are there, but could not be read.
     """
-    con = duckdb.connect(":memory:")
-    con.execute("SET TimeZone = 'UTC'")
+    con = connect()
     con.execute("CREATE TABLE known (kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ)")
     if previous is not None and previous.history.exists():
         con.execute(f"INSERT INTO known SELECT kind, key, first_seen FROM read_parquet({quote(str(previous.history))})")

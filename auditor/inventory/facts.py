@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from auditor.inventory import catalogue, store
 from auditor.inventory.catalogue import Column, columns
+from auditor.inventory.database import connect
 from auditor.model import NOT_ASKED
 from auditor.standard.durations import days, hours
 from auditor.standard.selector import quote
@@ -21,6 +20,8 @@ from auditor.standard.selector import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
+
+    import duckdb
 
     from auditor.model import Coverage, Gap
     from auditor.standard import Standard
@@ -62,8 +63,7 @@ class Facts:
     @classmethod
     def open(cls, folder: Path, given: Circumstances) -> Facts:
         """Open the tables in `folder` (`<table>.parquet`) and build the views."""
-        con = duckdb.connect(":memory:", config={"threads": "2"})
-        con.execute("SET TimeZone = 'UTC'")
+        con = connect()
         con.execute("CREATE SCHEMA raw")
         for table in catalogue.tables():
             path = folder / f"{table.name}.parquet"

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import duckdb
 from tzlocal.windows_tz import win_tz
 
 from auditor.inventory import catalogue
+from auditor.inventory.database import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    import duckdb
 
     from auditor.inventory.catalogue import Table
 
@@ -43,8 +45,7 @@ def build(folder: Path, pages: Callable[[str], Iterable[Page]], as_of: datetime)
     counts: dict[str, int] = {}
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".load-", dir=folder) as scratch:
-        con = duckdb.connect(str(Path(scratch) / "load.duckdb"), config={"memory_limit": "1GB", "threads": "2"})
-        con.execute("SET TimeZone = 'UTC'")
+        con = connect(str(Path(scratch) / "load.duckdb"), memory_limit="1GB")
         con.execute("SET preserve_insertion_order = false")
         con.execute("CREATE TABLE zone (name VARCHAR, offset_minutes INTEGER)")
         keys: dict[str, int] = {}

@@ -104,7 +104,8 @@ SELECT *,
         WHEN word IN ('protectionerror', 'configuringprotectionfailed') THEN 'error'
         WHEN word IN ('irpending', 'configuringprotection') AND point_count = 0 AND last_point_at IS NULL THEN 'initial_backup_pending'
         WHEN word IN ('irpending', 'configuringprotection') THEN 'protected'
-        WHEN word IN ('protected', 'protectionconfigured') AND points_complete AND point_count = 0
+        -- Where the points were not read this rests on the item alone; recovery_point_complete says so to the rules.
+        WHEN word IN ('protected', 'protectionconfigured') AND point_count = 0
              AND last_point_at IS NULL AND last_backup_at IS NULL THEN 'initial_backup_pending'
         WHEN word IN ('protected', 'protectionconfigured') THEN 'protected'
         ELSE 'unknown'
