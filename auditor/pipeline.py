@@ -12,6 +12,7 @@ from auditor import __version__, bundle, gate, history, inputs
 from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import Scope, collect
 from auditor.engine import results
+from auditor.engine.compare import differences
 from auditor.engine.evaluate import evaluate
 from auditor.errors import UsageError
 from auditor.inventory import store as tables
@@ -19,7 +20,7 @@ from auditor.inventory.facts import Circumstances, Facts
 from auditor.report import formats, view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from auditor.collect import Azure
@@ -134,6 +135,19 @@ def read(
         allowed_gaps=tuple(allowed),
     )
     return replace(made, gate=judgement)
+
+
+def verify(found: Bundle, tell: Tell = silent) -> Iterator[tuple[str, list[str]]]:
+    """Check a bundle; give each check with what is wrong, an empty list where it holds."""
+    tell("verify", "files")
+    damage = found.damage()
+    yield "every file is the one that was sealed", damage
+    yield "the run before it in the store is the one it was chained to", found.broken_chain()
+    if damage:
+        return  # what was changed proves nothing by being judged again
+    tell("verify", "verdicts")
+    again = evaluate_again(found, inputs.of_bundle(found), tell=tell)
+    yield "the verdicts follow from the evidence", differences(found.folder / "findings", again)
 
 
 def wanted_reports(asked: Sequence[str]) -> dict[str, Path | None]:

@@ -302,6 +302,17 @@ class Bundle:
         except (OSError, ValueError) as error:
             raise BundleError(f"{self.folder / name}: cannot be read: {error}", "restore it from a copy") from error
 
+    def broken_chain(self) -> list[str]:
+        """Compare the link to the run before with that run, where it lies in the same store."""
+        link = self.manifest.get("previous")
+        if not link:
+            return []
+        before = self.folder.parent / f"{_PREFIX}{link['run']}"
+        if not (before / "manifest.json").is_file():
+            return []
+        digest = Bundle(before).manifest_digest
+        return [] if digest == link["manifest_digest"] else [f"{before.name} is not the run that this one followed"]
+
     def damage(self, *, leave_out: str = "") -> list[str]:
         """Compare every file with the manifest; give what differs, missing and extra files included.
 
@@ -355,16 +366,21 @@ def runs(store: Path) -> list[Path]:
     return sorted(p for p in store.iterdir() if form.fullmatch(p.name) and (p / "manifest.json").is_file())
 
 
-def find(reference: str, store: Path) -> Bundle:
+def find(reference: str, store: Path, *, intact: bool = True) -> Bundle:
     """Open a bundle by folder, run name or `latest`, and make sure that it is what was sealed.
 
     The response bodies are left out of that: they are most of a bundle, and nothing is judged by them again.
+
+    Args:
+        reference: what the user typed.
+        store: where run names are looked for.
+        intact: False opens a changed bundle too, to say what was changed.
 
     Raises:
         BundleError: there is no such bundle, or it was changed.
     """
     found = Bundle(_folder_of(reference, store))
-    damage = found.damage(leave_out="raw")
+    damage = found.damage(leave_out="raw") if intact else []
     if damage:
         more = f", and {len(damage) - 1} more" if len(damage) > 1 else ""
         raise BundleError(f"{found.folder}: {damage[0]}{more}", "restore it from a copy; nothing can be proved by it")

@@ -80,7 +80,18 @@ class Facts:
         moment = datetime(2026, 1, 1, tzinfo=UTC)
         with tempfile.TemporaryDirectory() as folder:
             store.build(Path(folder), lambda _table: (), moment)
-            return cls.open(Path(folder), Circumstances(moment, standard))
+            facts = cls.open(Path(folder), Circumstances(moment, standard))
+            # What is a view over Parquet in a bundle must here take rows.
+            for name in tables():
+                facts.con.execute(f"CREATE TABLE filled_{name} AS SELECT * FROM {name}")
+            for name in reversed(tables()):
+                kind = facts.con.execute(
+                    f"SELECT table_type FROM information_schema.tables WHERE table_name = '{name}'"
+                )
+                found = kind.fetchone()
+                facts.con.execute(f"DROP {'VIEW' if found and found[0] == 'VIEW' else 'TABLE'} {name}")
+                facts.con.execute(f"ALTER TABLE filled_{name} RENAME TO {name}")
+            return facts
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query; give its rows as dicts. Moments must be cast to text by the query."""
@@ -98,7 +109,9 @@ class Facts:
 def tables() -> dict[str, tuple[Column, ...]]:
     """Give the tables that rules may read, with their documented columns."""
     found: dict[str, tuple[Column, ...]] = {}
-    for statement in re.split(r"^CREATE TABLE ", (_HERE / "views.sql").read_text(encoding="utf-8"), flags=re.MULTILINE):
+    for statement in re.split(
+        r"^CREATE (?:TABLE|VIEW) ", (_HERE / "views.sql").read_text(encoding="utf-8"), flags=re.MULTILINE
+    ):
         named = re.match(r"(\w+) AS\n-- table: \1: ", statement)
         if named:
             found[named[1]] = tuple(columns(statement))
@@ -134,20 +147,22 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
         "band_medium_hours": ("DOUBLE", hours(file.snapshots.bands[1])),
         "band_high_hours": ("DOUBLE", hours(file.snapshots.bands[2])),
         "max_expiry_hours": ("DOUBLE", hours(file.snapshots.max_expiry)),
+        "third_party": (
+            "STRUCT(product VARCHAR, name_prefix VARCHAR, tag_prefix VARCHAR, mark VARCHAR)[]",
+            [
+                {
+                    "product": name,
+                    "name_prefix": marks.name_prefix and marks.name_prefix.casefold(),
+                    "tag_prefix": marks.tag_prefix and marks.tag_prefix.casefold(),
+                    "mark": marks.name_prefix or marks.tag_prefix,
+                }
+                for name, marks in sorted(file.snapshots.third_party.items())
+            ],
+        ),
     }
     wanted = ", ".join(f"${name}::{kind} AS {name}" for name, (kind, _) in settings.items())
     con.execute(f"CREATE TABLE setting AS SELECT {wanted}", {name: value for name, (_, value) in settings.items()})
     _fill(con, "tier", _TIER_COLUMNS, [_tier(name, tier) for name, tier in given.standard.tiers.items()])
-    marks = [
-        (
-            name,
-            m.name_prefix and m.name_prefix.casefold(),
-            m.tag_prefix and m.tag_prefix.casefold(),
-            m.name_prefix or m.tag_prefix,
-        )
-        for name, m in file.snapshots.third_party.items()
-    ]
-    _fill(con, "third_party", "product VARCHAR, name_prefix VARCHAR, tag_prefix VARCHAR, mark VARCHAR", marks)
     covered = [(row.table, row.subscription_id, row.state.whole) for row in given.coverage]
     _fill(con, "covered", "table_name VARCHAR, subscription_id VARCHAR, whole BOOLEAN", covered)
     gaps = [(gap.table, gap.resource_id) for gap in given.gaps]
@@ -227,10 +242,16 @@ def _classified(standard: Standard) -> str:
     classes = f"(VALUES {rows})" if rows else "(SELECT NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR)"
     return f"""
         CREATE TABLE classified AS
-        WITH m AS (SELECT r.resource_no{"".join(f", {flag}" for flag in flags)} FROM resource r),
-             put AS (SELECT m.resource_no, {chosen} AS class, {tied} AS conflict FROM m)
+        WITH m AS (
+                 SELECT r.resource_no{"".join(f", {flag}" for flag in flags)},
+                        list_filter(list_transform(s.owner_tags, lambda wanted:
+                            list_filter(r.tag_entries, lambda t: t.key = wanted AND t.value <> '')[1].value),
+                            lambda owner: owner IS NOT NULL)[1] AS owner
+                 FROM resource r CROSS JOIN setting s
+             ),
+             put AS (SELECT m.resource_no, {chosen} AS class, {tied} AS conflict, m.owner FROM m)
         SELECT p.resource_no, p.class, coalesce(k.tier, {quote(standard.file.default_tier)}) AS tier, p.conflict,
-               k.owner, t.severity_shift
+               coalesce(p.owner, k.owner) AS owner, t.severity_shift
         FROM put p LEFT JOIN {classes} AS k(name, tier, owner) ON k.name = p.class
         LEFT JOIN tier t ON t.tier = coalesce(k.tier, {quote(standard.file.default_tier)})
     """

@@ -1,5 +1,5 @@
 -- First half of the views: the resources with their tags, names and places, all that a class, a waiver or an owner tag
--- can speak of. Input: raw.* (the Parquet tables), setting (one row), tier, covered, gap, known, third_party.
+-- can speak of. Input: raw.* (the Parquet tables), setting (one row), tier, covered, gap, known.
 
 CREATE MACRO folded(tags) AS
     list_transform(coalesce(map_entries(tags), []), lambda t: {'key': lower(trim(t.key)), 'value': trim(coalesce(t.value, ''))});
@@ -17,8 +17,8 @@ SELECT subscription_id, resource_name AS subscription_name, state,
                                     lambda g: lower(g))) AS management_groups
 FROM raw.subscription;
 
--- Everything a class, a waiver or an owner tag can speak of.
-CREATE TABLE resource AS
+-- Everything a class, a waiver or an owner tag can speak of. A view, so that nobody pays for tags who does not ask for them.
+CREATE VIEW resource AS
 WITH every AS (
     SELECT resource_no, 'vm' AS resource_type, resource_id, resource_name, resource_group, subscription_id, location, tags FROM raw.vm
     UNION ALL SELECT resource_no, 'disk', resource_id, resource_name, resource_group, subscription_id, location, tags FROM raw.disk
@@ -41,9 +41,5 @@ merged AS (
 SELECT m.* EXCLUDE (tag_entries), m.tag_entries,
        list_transform(m.tag_entries, lambda t: t.key || chr(31) || lower(t.value)) AS tag_pairs,
        coalesce(k.subscription_name, '') AS subscription_name,
-       coalesce(k.management_groups, []) AS management_groups,
-       list_filter(
-           list_transform((SELECT owner_tags FROM setting), lambda wanted:
-               list_filter(m.tag_entries, lambda t: t.key = wanted AND t.value <> '')[1].value),
-           lambda owner: owner IS NOT NULL)[1] AS owner
+       coalesce(k.management_groups, []) AS management_groups
 FROM merged m LEFT JOIN known_subscription k USING (subscription_id);

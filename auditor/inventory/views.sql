@@ -4,10 +4,6 @@
 
 CREATE TABLE vm AS
 -- table: vm: virtual machines in scope with what their tier demands; one row each
-WITH wanted AS (
-    SELECT r.resource_no, list_filter(r.tag_entries, lambda t: t.key = 'decommission-date')[1].value AS decommission FROM resource r
-    WHERE r.resource_type = 'vm'
-)
 SELECT
     v.resource_no                        AS resource_no,          -- key within this bundle
     v.resource_id                        AS resource_id,          -- lower-cased ARM id
@@ -22,12 +18,13 @@ SELECT
         WHEN s.exclude_spot AND lower(v.priority) IN ('spot', 'spotplus', 'low') THEN 'spot'
         WHEN lower(v.os_disk_placement) = 'local' AND v.data_disk_count = 0 THEN 'ephemeral_stateless'
         WHEN v.scale_set_id IS NOT NULL AND NOT s.scale_set_flexible THEN 'scale_set_member'
-        WHEN hours_since(try_cast(w.decommission AS TIMESTAMPTZ)) BETWEEN 0 AND 30 * 24 THEN 'decommission'
+        WHEN hours_since(try_cast(list_filter(folded(v.tags), lambda t: t.key = 'decommission-date')[1].value AS TIMESTAMPTZ))
+             BETWEEN 0 AND 30 * 24 THEN 'decommission'
     END                                  AS excluded_code,        -- why the VM is not judged; null where it is
     c.class                              AS class,                -- class of the standard; null where none matches
     c.tier                               AS tier,                 -- tier it is judged by
     c.conflict                           AS class_conflict,       -- two classes of equal precedence match
-    coalesce(r.owner, c.owner)           AS owner,                -- from the owner tags, else the class
+    c.owner                              AS owner,                -- from the owner tags, else the class
     -- A VM first seen in this very run tells nothing of its age; without a creation time it has no grace.
     hours_since(least(v.created_at, CASE WHEN k.first_seen < s.as_of THEN k.first_seen END)) AS age_hours, -- since created or first seen, whichever is earlier; null = not known
     v.power_state                        AS power_state,          -- PowerState/running, PowerState/deallocated, ...
@@ -52,8 +49,6 @@ SELECT
     whole_everywhere(['snapshot', 'disk']) AS snapshot_complete   -- all snapshots and disks in scope were read
 FROM raw.vm v
 CROSS JOIN setting s
-JOIN resource r ON r.resource_no = v.resource_no
-JOIN wanted w ON w.resource_no = v.resource_no
 JOIN classified c ON c.resource_no = v.resource_no
 JOIN tier t ON t.tier = c.tier
 LEFT JOIN raw.resource_group g
@@ -67,7 +62,7 @@ SELECT
     unnest(v.disk_ids)                   AS disk_id               -- lower-cased ARM id
 FROM raw.vm v;
 
-CREATE TABLE point AS
+CREATE VIEW point AS
 SELECT p.item_no, p.day_no, p.week_no, p.month_no, p.vaulted, hours_since(p.point_at) AS age_hours
 FROM raw.recovery_point p
 WHERE p.usable AND NOT p.soft_deleted AND p.point_at IS NOT NULL AND p.point_at <= (SELECT as_of FROM setting);
@@ -171,7 +166,7 @@ LEFT JOIN chosen i ON i.vm_no = v.resource_no
 LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id
 LEFT JOIN raw.vault w ON w.resource_id = i.vault_id;
 
-CREATE TABLE recovery_point AS
+CREATE VIEW recovery_point AS
 -- table: recovery_point: usable recovery points of all items of a VM; one row a point
 SELECT
     i.vm_no                              AS vm_no,                -- key of the VM
@@ -194,7 +189,7 @@ FROM protection
 WHERE state IN ('protected', 'error') AND schedule IN ('daily', 'hourly') AND policy_daily_days IS NOT NULL
   AND today_no IS NOT NULL AND oldest_day_no IS NOT NULL;
 
-CREATE TABLE disk AS
+CREATE VIEW disk AS
 -- table: disk: managed disks in scope; one row each
 SELECT
     d.resource_no                        AS resource_no,          -- key within this bundle
@@ -208,30 +203,36 @@ SELECT
     d.size_gib                           AS size_gib,             -- provisioned
     c.class                              AS class,                -- class of the standard; null where none matches
     c.tier                               AS tier,                 -- tier it is judged by
-    coalesce(r.owner, c.owner)           AS owner                 -- from the owner tags, else the class
+    c.owner                              AS owner                 -- from the owner tags, else the class
 FROM raw.disk d
-JOIN resource r ON r.resource_no = d.resource_no
 JOIN classified c ON c.resource_no = d.resource_no;
 
 CREATE TABLE snapshot AS
 -- table: snapshot: managed-disk snapshots in scope, who made them and where they come from; one row each
-WITH marked AS (
-    SELECT r.resource_no, r.tag_entries, list_transform(r.tag_entries, lambda t: t.key) AS keys,
-           list_filter(r.tag_entries, lambda t: t.key = lower(e.hold_tag))[1].value AS hold_text,
-           list_filter(r.tag_entries, lambda t: list_contains(e.expiry_tags, t.key))[1] AS expiry
-    FROM resource r CROSS JOIN setting e WHERE r.resource_type = 'snapshot'
+WITH tagged AS (
+    SELECT r.resource_no, lower(r.resource_name) AS name, lower(r.resource_group) AS place, r.tag_entries,
+           list_transform(r.tag_entries, lambda t: t.key) AS keys
+    FROM resource r WHERE r.resource_type = 'snapshot'
 ),
-dated AS (
-    SELECT *, coalesce(try_cast(try_strptime(expiry.value, ['%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%Y%m%d']) AS TIMESTAMP) + INTERVAL 1 DAY,
-                       try_cast(try_cast(expiry.value AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP)) AT TIME ZONE 'UTC' AS expires_at
-    FROM marked
-),
-product AS (
-    SELECT m.resource_no, min(t.product) AS product, arg_min(t.mark, t.product) AS mark
-    FROM marked m JOIN raw.snapshot s USING (resource_no)
-    JOIN third_party t ON (t.name_prefix IS NOT NULL AND starts_with(lower(s.resource_name), t.name_prefix))
-                       OR (t.tag_prefix IS NOT NULL AND len(list_filter(m.keys, lambda k: starts_with(k, t.tag_prefix))) > 0)
-    GROUP BY m.resource_no
+marked AS (
+    SELECT t.resource_no,
+           list_filter(t.tag_entries, lambda x: x.key = lower(e.hold_tag))[1].value AS hold_text,
+           list_filter(t.tag_entries, lambda x: list_contains(e.expiry_tags, x.key))[1] AS expiry,
+           len(list_filter(t.keys, lambda k: starts_with(k, 'kubernetes.io') OR starts_with(k, 'k8s-azure')
+                                             OR starts_with(k, 'velero.io') OR contains(k, 'csi.azure.com'))) > 0
+               OR len(list_filter(t.tag_entries, lambda x: x.key = 'created-by' AND starts_with(lower(x.value), 'kubernetes'))) > 0
+               AS of_kubernetes,
+           list_contains(t.keys, 'rsvaultbackup') OR starts_with(t.name, 'asrseeddisk-') OR starts_with(t.name, 'ms-asr-')
+               OR ends_with(t.name, '-asrreplica') OR len(list_filter(t.keys, lambda k: starts_with(k, 'asr'))) > 0
+               AS of_site_recovery,
+           len(list_filter(t.keys, lambda k: starts_with(k, 'packer') OR k = 'imagebuilder' OR k = 'imagetemplatename')) > 0
+               OR len(list_filter(t.tag_entries, lambda x: x.key IN ('createdby', 'created-by')
+                                                          AND lower(x.value) IN ('azurevmimagebuilder', 'packer'))) > 0
+               AS of_image_build,
+           starts_with(t.place, 'azurebackuprg_') AS of_azure_backup,
+           list_filter(e.third_party, lambda p: coalesce(starts_with(t.name, p.name_prefix), false)
+               OR coalesce(len(list_filter(t.keys, lambda k: starts_with(k, p.tag_prefix))) > 0, false))[1] AS product
+    FROM tagged t CROSS JOIN setting e
 ),
 disk_backup AS (
     SELECT s.resource_no, min(b.resource_id) AS instance_id
@@ -241,25 +242,19 @@ disk_backup AS (
     GROUP BY s.resource_no
 ),
 guessed AS (
-    SELECT s.resource_no,
+    SELECT m.resource_no, m.hold_text, m.expiry,
+        coalesce(try_cast(try_strptime(m.expiry.value, ['%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%Y%m%d']) AS TIMESTAMP) + INTERVAL 1 DAY,
+                 try_cast(try_cast(m.expiry.value AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP)) AT TIME ZONE 'UTC' AS expires_at,
         CASE
-            WHEN starts_with(lower(s.resource_group), 'azurebackuprg_') THEN {'who': 'azure_backup', 'why': 'resource group ' || s.resource_group}
+            WHEN m.of_azure_backup THEN {'who': 'azure_backup', 'why': 'its resource group belongs to Azure Backup'}
             WHEN b.instance_id IS NOT NULL THEN {'who': 'azure_disk_backup', 'why': 'backup instance ' || b.instance_id}
-            WHEN len(list_filter(m.keys, lambda k: starts_with(k, 'kubernetes.io') OR starts_with(k, 'k8s-azure') OR starts_with(k, 'velero.io')
-                                                   OR contains(k, 'csi.azure.com'))) > 0
-                 OR len(list_filter(m.tag_entries, lambda t: t.key = 'created-by' AND starts_with(lower(t.value), 'kubernetes'))) > 0
-                THEN {'who': 'kubernetes_csi', 'why': 'tags of a Kubernetes volume snapshot'}
-            WHEN list_contains(m.keys, 'rsvaultbackup') OR starts_with(lower(s.resource_name), 'asrseeddisk-') OR starts_with(lower(s.resource_name), 'ms-asr-')
-                 OR ends_with(lower(s.resource_name), '-asrreplica') OR len(list_filter(m.keys, lambda k: starts_with(k, 'asr'))) > 0
-                THEN {'who': 'asr', 'why': 'name or tag of Azure Site Recovery'}
-            WHEN p.product IS NOT NULL THEN {'who': 'third_party', 'why': p.product || ': ' || p.mark}
-            WHEN len(list_filter(m.keys, lambda k: starts_with(k, 'packer') OR k = 'imagebuilder' OR k = 'imagetemplatename')) > 0
-                 OR len(list_filter(m.tag_entries, lambda t: t.key IN ('createdby', 'created-by') AND lower(t.value) IN ('azurevmimagebuilder', 'packer'))) > 0
-                THEN {'who': 'image_build', 'why': 'tags of an image build'}
+            WHEN m.of_kubernetes THEN {'who': 'kubernetes_csi', 'why': 'tags of a Kubernetes volume snapshot'}
+            WHEN m.of_site_recovery THEN {'who': 'asr', 'why': 'name or tag of Azure Site Recovery'}
+            WHEN m.product IS NOT NULL THEN {'who': 'third_party', 'why': m.product.product || ': ' || m.product.mark}
+            WHEN m.of_image_build THEN {'who': 'image_build', 'why': 'tags of an image build'}
             ELSE {'who': 'user', 'why': 'no mark of a product'}
         END AS origin
-    FROM raw.snapshot s JOIN marked m USING (resource_no)
-    LEFT JOIN product p USING (resource_no) LEFT JOIN disk_backup b USING (resource_no)
+    FROM marked m LEFT JOIN disk_backup b USING (resource_no)
 )
 SELECT
     s.resource_no                        AS resource_no,          -- key within this bundle
@@ -280,10 +275,10 @@ SELECT
     d.resource_no IS NOT NULL OR n.resource_no IS NOT NULL AS source_found, -- the source is in the inventory
     coalesce(d.unique_id <> s.source_unique_id, false) AS source_replaced, -- a disk of that name exists, but it is another one
     coalesce(a.whole, false)             AS source_complete,      -- the source's subscription was read, so that absence is evidence
-    m.hold_text IS NOT NULL AND lower(m.hold_text) NOT IN ('', 'false', 'no', 'none', '0') AS held, -- legal hold
-    m.expiry.key                         AS expiry_tag,           -- the tag that names an end; null = none
-    m.expiry.value                       AS expiry_text,          -- its value
-    -hours_since(m.expires_at)           AS expires_in_hours,     -- negative = past; null = none or not a date
+    g.hold_text IS NOT NULL AND lower(g.hold_text) NOT IN ('', 'false', 'no', 'none', '0') AS held, -- legal hold
+    g.expiry.key                         AS expiry_tag,           -- the tag that names an end; null = none
+    g.expiry.value                       AS expiry_text,          -- its value
+    -hours_since(g.expires_at)           AS expires_in_hours,     -- negative = past; null = none or not a date
     CASE WHEN coalesce(s.immutability_expired, false) THEN NULL ELSE -hours_since(s.immutable_until) END AS immutable_for_hours, -- cannot be deleted before
     t.stale_after_hours                  AS stale_after_hours,    -- operational tier of the standard
     t.snapshot_grace_hours               AS grace_hours,          -- added to it
@@ -292,12 +287,10 @@ SELECT
     t.max_expiry_hours                   AS max_expiry_hours,     -- an expiry tag counts up to this far ahead
     c.class                              AS class,                -- class of the standard; null where none matches
     c.tier                               AS tier,                 -- tier it is judged by
-    coalesce(r.owner, c.owner)           AS owner                 -- from the owner tags, else the class
+    c.owner                              AS owner                 -- from the owner tags, else the class
 FROM raw.snapshot s
 CROSS JOIN setting t
-JOIN resource r ON r.resource_no = s.resource_no
 JOIN classified c ON c.resource_no = s.resource_no
-JOIN dated m ON m.resource_no = s.resource_no
 JOIN guessed g ON g.resource_no = s.resource_no
 LEFT JOIN raw.disk d ON d.resource_id = s.source_id
 LEFT JOIN raw.snapshot n ON n.resource_id = s.source_id
