@@ -78,6 +78,7 @@ class Window:
         self._patience = patience
         self._left, self._limit, self._flying = 1, 1, 0
         self._entered, self._newest = 0, 0
+        self._longest = 0.0
         self._resets: float | None = None
         """When the window ends; None while nobody said."""
         self._changed = asyncio.Condition()
@@ -120,6 +121,9 @@ class Window:
                 if resets is None and self._left == 0:
                     resets = 1.0
                 if resets is not None:
+                    self._longest = max(self._longest, resets)
+                    if remaining + 1 >= self._limit:
+                        resets = self._longest  # the first of its window: a whole one lies ahead
                     # Whole seconds, cut or rounded up: of several answers the latest end is the right one.
                     self._resets = max(self._resets or 0.0, self._patience.clock() + resets)
             self._changed.notify_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections import Counter
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -107,7 +108,8 @@ class AzureReader:
             ),
             "policies": [
                 policies.RequestIdPolicy(),
-                policies.HeadersPolicy(),
+                # Servers and azure-core disagree on what `deflate` is.
+                policies.HeadersPolicy({"Accept-Encoding": "gzip"}),
                 policies.UserAgentPolicy(base_user_agent=f"azure-backup-auditor/{__version__}"),
                 policies.ContentDecodePolicy(),
                 self._signin.policy(),
@@ -225,8 +227,8 @@ class AzureReader:
             yield Answer(heard.body, rows, None, truncated=False, entry=entry)
             if link is None:
                 return
-            circle.demand_progress(link, rows)
             self._demand_own(link)
+            circle.demand_progress(link, rows)
             number += 1
 
     # -- trying again -----------------------------------------------------------------------------------------------
@@ -272,7 +274,7 @@ class AzureReader:
         try:
             async with self._flying:
                 return await attempt()
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, zlib.error) as error:
             if heard.status is None:
                 raise
             # The SDK stumbles in many ways over a body that is JSON, but not what it asked for.
@@ -285,19 +287,21 @@ class AzureReader:
         """Give how often a request in this trouble is tried."""
         patience = self._patience
         if trouble is _Trouble.REFUSED:
-            return 2
+            return 3
         if trouble is _Trouble.THROTTLED:
             return patience.throttled_attempts if pace.lost == 0 else 1
         if not self._answered:
             return patience.unanswered_attempts
         return patience.attempts if pace.lost < patience.losses else 1
 
-    def _demand_own(self, link: str) -> None:
+    def _demand_own(self, link: Any) -> None:
         """Make sure that a link to the next page leads to where the first came from: the token goes with it.
 
         Raises:
             ReadError: it leads elsewhere.
         """
+        if not isinstance(link, str):
+            raise ReadError(CoverageState.FAILED, "the link to the next page is none")
         there, here = urlsplit(link), urlsplit(self.cloud.arm_endpoint)
         same = (there.scheme.lower(), there.netloc.lower()) == (here.scheme, here.netloc.lower())
         # One machine has several names for itself: 127.0.0.1, localhost, ::1.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,7 +46,7 @@ def build(folder: Path, pages: Callable[[str], Iterable[Page]], as_of: datetime)
     counts: dict[str, int] = {}
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".load-", dir=folder) as scratch:
-        con = connect(str(Path(scratch) / "load.duckdb"), memory_limit="1GB")
+        con = connect(str(Path(scratch) / "load.duckdb"), spill=Path(scratch))
         con.execute("SET preserve_insertion_order = false")
         con.execute("CREATE TABLE zone (name VARCHAR, offset_minutes INTEGER)")
         keys: dict[str, int] = {}
@@ -73,13 +74,21 @@ def _bare(sql: str) -> str:
     return sql.strip().rstrip(";")
 
 
+def _text(body: bytes) -> str:
+    """Give a body as text that DuckDB takes for JSON: to it, half of a surrogate pair is none, though it may be sent."""
+    text = body.decode("utf-8", errors="replace")
+    if "\\ud" in text or "\\uD" in text:
+        text = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", errors="replace").decode()
+    return text
+
+
 def _batches(pages: Iterable[Page], keys: dict[str, int]) -> Iterator[tuple[list[int], list[str]]]:
     subjects: list[int] = []
     bodies: list[str] = []
     size = 0
     for page in pages:
         subjects.append(keys.get(page.subject or "", -1))
-        bodies.append(page.body.decode("utf-8", errors="replace"))
+        bodies.append(_text(page.body))
         size += len(page.body)
         if size >= BATCH_BYTES:
             yield subjects, bodies
