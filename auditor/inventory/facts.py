@@ -48,22 +48,25 @@ class Facts:
     `Facts.open` serves a bundle; `Facts.empty` has the same tables without rows, for the tests of rules.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Take over a connection on which the views stand."""
+    def __init__(self, con: duckdb.DuckDBPyConnection, scratch: tempfile.TemporaryDirectory[str]) -> None:
+        """Take over a connection on which the views stand, and the folder it may spill into."""
         self.con = con
+        self._scratch = scratch
 
     def __enter__(self) -> Self:
         """Give itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the connection."""
+        """Close the connection and remove what it spilled."""
         self.con.close()
+        self._scratch.cleanup()
 
     @classmethod
     def open(cls, folder: Path, given: Circumstances) -> Facts:
         """Open the tables in `folder` (`<table>.parquet`) and build the views."""
-        con = connect()
+        scratch = tempfile.TemporaryDirectory(prefix="auditor-")
+        con = connect(spill=Path(scratch.name))
         con.execute("CREATE SCHEMA raw")
         for table in catalogue.tables():
             path = folder / f"{table.name}.parquet"
@@ -72,7 +75,7 @@ class Facts:
         con.execute((_HERE / "resources.sql").read_text(encoding="utf-8"))
         con.execute(_classified(given.standard))
         con.execute((_HERE / "views.sql").read_text(encoding="utf-8"))
-        return cls(con)
+        return cls(con, scratch)
 
     @classmethod
     def empty(cls, standard: Standard) -> Facts:

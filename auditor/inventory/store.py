@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from auditor.inventory.catalogue import Table
 
 BATCH_BYTES = 8 << 20
-"""Response text handed to DuckDB at once: large enough to use both cores, small enough to keep memory flat."""
+"""Response text handed to DuckDB at once: large enough to be worth a statement, small enough to keep memory flat."""
+AT_ONCE = 2
+"""Batches under way at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,20 @@ def build(folder: Path, pages: Callable[[str], Iterable[Page]], as_of: datetime)
 def _stage(con: duckdb.DuckDBPyConnection, table: Table, pages: Iterable[Page], keys: dict[str, int]) -> None:
     source = table.shape.replace("FROM page", "FROM (SELECT unnest($1) AS subject_no, unnest($2) AS body)")
     con.execute(f"CREATE TABLE staged AS SELECT * FROM ({_bare(source)}) LIMIT 0", [[0], ["{}"]])
-    for subjects, bodies in _batches(pages, keys):
-        con.execute(f"INSERT INTO staged SELECT * FROM ({_bare(source)})", [subjects, bodies])
+
+    def insert(batch: tuple[list[int], list[str]]) -> None:
+        with con.cursor() as own:
+            own.execute(f"INSERT INTO staged SELECT * FROM ({_bare(source)})", list(batch))
+
+    # One batch is one vector to DuckDB, worked on by one core; so two are under way, and no more: they are memory.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        under_way: deque[Future[None]] = deque()
+        for batch in _batches(pages, keys):
+            if len(under_way) == AT_ONCE:
+                under_way.popleft().result()
+            under_way.append(pool.submit(insert, batch))
+        for future in under_way:
+            future.result()
 
 
 def _bare(sql: str) -> str:
@@ -75,7 +91,7 @@ def _bare(sql: str) -> str:
 
 
 def _text(body: bytes) -> str:
-    """Give a body as text that DuckDB takes for JSON: to it, half of a surrogate pair is none, though it may be sent."""
+    """Give a body as text that DuckDB takes for JSON: half of a surrogate pair is none to it, but may be sent."""
     text = body.decode("utf-8", errors="replace")
     if "\\ud" in text or "\\uD" in text:
         text = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", errors="replace").decode()
