@@ -21,10 +21,8 @@ def differences(sealed: Path, again: Path) -> list[str]:
     found = [f"rule {name} was judged in only one of the two" for name in sorted(rules ^ others)]
     with connect() as con:
         for name in sorted(rules & others):
-            one, two = (
-                f"(SELECT resource_id, status, severity, reason FROM read_parquet({quote(str(folder / f'{name}.parquet'))}))"
-                for folder in (sealed, again)
-            )
+            files = (quote(str(folder / f"{name}.parquet")) for folder in (sealed, again))
+            one, two = (f"(SELECT resource_id, status, severity, reason FROM read_parquet({file}))" for file in files)
             rows = con.execute(
                 f"SELECT DISTINCT resource_id FROM (({one} EXCEPT {two}) UNION ALL ({two} EXCEPT {one})) ORDER BY 1"
             ).fetchall()

@@ -71,11 +71,11 @@ def read(path: Path, name: str | None = None) -> Standard:
     except ValidationError as error:
         raise DocumentError(document.faults(error, StandardFile)) from error
     faults: list[Fault] = []
-    for name, tier in file.tiers.items():
+    for tier, written in file.tiers.items():
         try:
-            Tier.model_validate(tier or {})
+            Tier.model_validate(written or {})
         except ValidationError as error:
-            faults += document.faults(error, Tier, ("tiers", name))
+            faults += document.faults(error, Tier, ("tiers", tier))
     if faults:
         raise DocumentError(faults)  # told where they stand, not again in every tier that inherits them
     tiers = {tier: _resolve(document, file, tier, faults) for tier in file.tiers}
@@ -175,13 +175,14 @@ def read_waivers(path: Path | None, standard: Standard, name: str | None = None)
 
 def unknown_rules(waivers: list[Waiver], path: Path | None, known: set[str]) -> None:
     """Refuse waivers of rules that do not exist: a typo would waive nothing, silently."""
-    faults = [
-        Fault(str(path), 0, f"waiver {waiver.id!r}: no rule {waiver.rule!r}", did_you_mean(waiver.rule, known))
-        for waiver in waivers
-        if waiver.rule not in known
-    ]
-    if faults:
-        raise DocumentError(faults)
+    wrong = [(number, waiver) for number, waiver in enumerate(waivers) if waiver.rule not in known]
+    if not wrong or path is None:
+        return
+    document = load(path)
+    said = "waiver {0.id!r}: no rule {0.rule!r}".format
+    raise DocumentError(
+        [document.fault(("waivers", n, "rule"), said(w), did_you_mean(w.rule, known)) for n, w in wrong]
+    )
 
 
 def effective(standard: Standard, tier: str) -> Tier:

@@ -7,13 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from auditor.simulator.estate import Estate
 from tests.audits import AS_OF, audit
 from tests.pipeline.test_verdicts import CONTOSO
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WORLDS = [
     {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "0"},

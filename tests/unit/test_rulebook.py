@@ -233,7 +233,10 @@ def test_tests_leave_no_rows_behind(tmp_path: Path, empty: Facts) -> None:
 
 
 def test_sentences_fill_in_values_and_never_break() -> None:
-    messages: dict[str, str | dict[str, str]] = {"old": "{age:.0f} h, {name}", "both": {"en": "english", "de": "deutsch"}}
+    messages: dict[str, str | dict[str, str]] = {
+        "old": "{age:.0f} h, {name}",
+        "both": {"en": "english", "de": "deutsch"},
+    }
     assert rulebook.sentence("old", messages, {"age": 30.6, "name": "x"}) == "31 h, x"
     assert rulebook.sentence("old", messages, {"age": None}) == "unknown h, unknown"
     assert rulebook.sentence("both", messages, {}, "de") == "deutsch"
