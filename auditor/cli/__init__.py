@@ -84,7 +84,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        return int(app.main(standalone_mode=False) or 0)
+        return int(app.main(prog_name="auditor", standalone_mode=False) or 0)
     except (
         click.exceptions.Exit,
         click.Abort,

@@ -214,6 +214,7 @@ def test_without_a_visible_subscription_there_is_no_run(faults: dict[str, Any], 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_slow_answers_are_waited_for(mixed: Estate, clean: Verdicts, tmp_path: Path) -> None:
     made = faulty(mixed, tmp_path, delay=0.15)
     assert differing(clean, verdicts(made.bundle)) == {}

@@ -1,0 +1,222 @@
+"""Wrong input is one clear error and exit 2, told before Azure is asked for anything, and nothing half-written stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditor import standard
+
+if TYPE_CHECKING:
+    from auditor.simulator import Simulator
+    from tests.audits import Audited
+    from tests.cli.conftest import Auditor
+
+RULE = """\
+id: my-rule
+title: t
+severity: high
+resource_type: vm
+rationale: r
+remediation: {portal: p}
+reads: [vm]
+sql: |
+  SELECT v.resource_id, 'pass' AS status, 'x' AS reason FROM vm v
+"""
+WAIVER = """\
+waivers:
+  - id: W-1
+    rule: %s
+    match: {tag: {a: b}}
+    reason: r
+    compensating_control: c
+    requester: a@x
+    approver: b@x
+    approved_on: 2026-10-01
+    expires_on: 2026-12-31
+    ticket: T-1
+"""
+
+_SHIPPED = standard.default_path().read_text(encoding="utf-8")
+_LINE = _SHIPPED.partition("    rpo: ")[0].count("\n") + 1
+
+FILES = {
+    "standard.yaml": _SHIPPED.replace("    rpo: ", "    rpoo: ", 1),
+    "broken.yaml": "a: [1\nb: 2\n",
+    "twice.yaml": "name: x\nname: y\n",
+    "waivers.yaml": WAIVER % "vm-unprotectd",
+    "waivers_key.yaml": "waivers:\n  - id: W\n    rule: vm-unprotected\n    reson: r\n",
+    "waivers_twice.yaml": WAIVER % "vm-unprotected" + (WAIVER % "vm-unprotected").partition("\n")[2],
+    "rules/protection/my-rule.yaml": RULE.replace("severity", "severty"),
+    "sqlrules/protection/my-rule.yaml": RULE.replace("FROM vm v", "FROM vmm v")
+    + "messages: {x: y}\ntests:\n  - {name: n, given: {vm: [{resource_id: /a}]}, expect: {/a: pass}}\ncannot: {fail: none, unknown: none}\n",
+    "config.yaml": "fail_onn: high\n",
+    "config_value.yaml": "store: x\nfail_on: urgent\n",
+    "config_list.yaml": "- a\n- b\n",
+    "empty.txt": "# nobody\n\n",
+    "latin.txt": "caf\u00e9",
+    "store-is-a-file": "",
+}
+
+BAD: dict[str, tuple[list[str], list[str]]] = {
+    "an unknown flag": (["--subscripton", "x"], ["--subscription"]),
+    "an unknown threshold": (["--fail-on", "urgent"], ["critical"]),
+    "an unknown format": (["-f", "xml"], ["markdown"]),
+    "an unknown configuration key": (["--config", "config.yaml"], ["config.yaml:1", "fail_on"]),
+    "an unknown configuration value": (["--config", "config_value.yaml"], ["config_value.yaml:2", "fail_on"]),
+    "a configuration that is a list": (["--config", "config_list.yaml"], ["config_list.yaml"]),
+    "a configuration that is not there": (["--config", "none.yaml"], ["none.yaml"]),
+    "an unknown key deep in a standard": (["--standard", "standard.yaml"], [f"standard.yaml:{_LINE}", "rpoo", "did you mean 'rpo'"]),
+    "a standard that is no YAML": (["--standard", "broken.yaml"], ["broken.yaml:"]),
+    "a key given twice": (["--standard", "twice.yaml"], ["twice.yaml:2", "twice"]),
+    "a standard that is not there": (["--standard", "none.yaml"], ["none.yaml"]),
+    "a waiver for an unknown rule": (["--waivers", "waivers.yaml"], ["waivers.yaml:3", "vm-unprotectd", "vm-unprotected"]),
+    "an unknown key in a waiver": (["--waivers", "waivers_key.yaml"], ["waivers_key.yaml:4", "reson", "reason"]),
+    "two waivers of one id": (["--waivers", "waivers_twice.yaml"], ["waivers_twice.yaml:12", "W-1"]),
+    "an unknown key in a rule": (["--rules", "rules"], ["my-rule.yaml:3", "severty", "severity"]),
+    "a rule that reads an unknown table": (["--rules", "sqlrules"], ["my-rule.yaml", "vmm"]),
+    "a folder of rules that is not there": (["--rules", "nowhere"], ["nowhere"]),
+    "an unknown kind of report": (["--report", "htm"], ["html"]),
+    "a report in a folder that is not there": (["--report", "json=no/where.json"], ["no"]),
+    "a report onto a folder": (["--report", "json=rules"], ["rules"]),
+    "two reports in one file": (["--report", "json=a", "--report", "html=a"], ["two reports"]),
+    "a moment that is none": (["--as-of", "yesterday"], ["yesterday"]),
+    "a moment before all moments": (["--as-of", "0001-01-01T00:00:00+14:00"], ["0001"]),
+    "a store that is a file": (["--store", "store-is-a-file"], ["store-is-a-file"]),
+    "an expectation file that is not there": (["--expect-subscriptions", "none.txt"], ["none.txt"]),
+    "an expectation file that expects nothing": (["--expect-subscriptions", "empty.txt"], ["empty.txt"]),
+    "an expectation file that is not UTF-8": (["--expect-subscriptions", "latin.txt"], ["UTF-8"]),
+    "a gap in a table that there is none of": (["--allow-incomplete", "recovery_pont"], ["did you mean 'recovery_point'"]),
+    "a cloud beside an endpoint": (["--cloud", "public"], ["--arm-endpoint"]),
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="latin-1" if name == "latin.txt" else "utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_wrong_input_is_told_before_azure_is_asked(case: str, auditor: Auditor, folder: Path, tiny: Simulator) -> None:
+    words, expected = BAD[case]
+    tiny.log.clear()
+    before = sorted(path.name for path in folder.rglob("*"))
+    told = auditor("audit", "--arm-endpoint", tiny.url, "--no-progress", *words)
+    assert told.code == 2, told.err
+    assert told.out == ""
+    for text in expected:
+        assert text in told.err
+    assert tiny.log == []
+    assert sorted(path.name for path in folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--arm-endpoint", "http://192.0.2.7"], "plain http"),
+        (["--arm-endpoint", "http://127.0.0.1@192.0.2.7"], "URL"),
+        (["--arm-endpoint", "http://localhost.example.com"], "plain http"),
+        (["--arm-endpoint", "ftp://127.0.0.1"], "URL"),
+        (["--arm-endpoint", "http://127.0.0.1:99999"], "URL"),
+        (["--arm-endpoint", "http://[::1"], "URL"),
+        (["--arm-endpoint", "127.0.0.1:80"], "URL"),
+        (["--cloud", "custom"], "--arm-endpoint"),
+        (["--authority", "https://login.example.com"], "--arm-endpoint"),
+        (["--as-of", "2026-11-22"], "as it is now"),
+    ],
+)
+def test_an_address_that_will_not_do_is_told(words: list[str], expected: str, auditor: Auditor) -> None:
+    told = auditor("audit", *words)
+    assert told.code == 2
+    assert expected in told.err
+
+
+def test_a_loopback_server_needs_the_token(
+    auditor: Auditor, tiny: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AUDITOR_TOKEN")
+    told = auditor("audit", "--arm-endpoint", tiny.url)
+    assert (told.code, "AUDITOR_TOKEN" in told.err, list(tmp_path.iterdir())) == (2, True, [])
+
+
+def test_an_ambiguous_name_is_told_and_leaves_nothing(auditor: Auditor, tiny: Simulator, tmp_path: Path) -> None:
+    told = auditor("audit", "--arm-endpoint", tiny.url, "-s", "twin", "--report", "json")
+    assert told.code == 2
+    assert told.err.count(tiny.estate.subscription_id("a")) == 1
+    assert list((tmp_path / "audits").iterdir()) == []
+
+
+def test_a_run_is_never_overwritten(auditor: Auditor, tiny: Simulator, tmp_path: Path) -> None:
+    words = ("audit", "--arm-endpoint", tiny.url, "--as-of", "2026-11-22T06:00:00Z", "--report", "json", "-q")
+    assert auditor(*words).code == 0
+    tiny.log.clear()
+    told = auditor(*words)
+    assert (told.code, "exists already" in told.err, tiny.log) == (2, True, [])
+    assert [path.name for path in (tmp_path / "audits").iterdir()] == ["run=2026-11-22T060000Z"]
+
+
+@pytest.mark.parametrize("verb", ["report", "evaluate"])
+@pytest.mark.parametrize(
+    "manifest",
+    [None, "", "[]", "{}", "null", '{"run": 1, "files": []}', '{"run": {}, "files": []}', "\x00\xff",
+     '{"run": {"as_of": "soon"}, "files": []}', '{"run": {"as_of": "2026-11-22T06:00:00Z"}, "files": [1]}',
+     '{"schema_version": "7.0", "run": {"as_of": "2026-11-22T06:00:00Z"}, "files": []}'],
+)  # fmt: skip
+def test_a_folder_that_is_no_bundle_is_told(verb: str, manifest: str | None, auditor: Auditor, tmp_path: Path) -> None:
+    folder = tmp_path / "audits" / "run=2026-11-22T060000Z"
+    folder.mkdir(parents=True)
+    if manifest is not None:
+        (folder / "manifest.json").write_text(manifest, encoding="latin-1")
+    for name in (str(folder), folder.name, folder.name.removeprefix("run=")):
+        told = auditor(verb, name)
+        assert told.code == 2, told.err
+        assert told.err.startswith("error: ")
+
+
+def test_a_bundle_that_is_not_there_is_told(auditor: Auditor) -> None:
+    for name in ("latest", "run=2026-11-22T060000Z", "no/where"):
+        told = auditor("report", name)
+        assert told.code == 2
+        assert name.split("=")[0] in told.err or "no run" in told.err
+
+
+@pytest.mark.parametrize("harm", ["changed", "missing", "added"])
+def test_a_bundle_that_was_changed_proves_nothing(
+    harm: str, finished: Audited, auditor: Auditor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.bundle.folder, folder)
+    victim = folder / "findings" / "vm-unprotected.parquet"
+    if harm == "changed":
+        body = bytearray(victim.read_bytes())
+        body[len(body) // 2] ^= 1
+        victim.write_bytes(bytes(body))
+    elif harm == "missing":
+        victim.unlink()
+    else:
+        (folder / "rules" / "extra.yaml").write_text("x: 1\n")
+    told = auditor("report", folder, "--report", "json")
+    assert told.code == 2
+    assert "sealed" in told.err or "missing" in told.err
+    assert not (folder / "reports").exists()
+
+
+def test_a_broken_earlier_run_is_told_before_the_new_one_begins(
+    auditor: Auditor, tiny: Simulator, tmp_path: Path
+) -> None:
+    earlier = tmp_path / "audits" / "run=2026-11-15T060000Z"
+    earlier.mkdir(parents=True)
+    (earlier / "manifest.json").write_text(json.dumps({"run": {}}))
+    tiny.log.clear()
+    told = auditor("audit", "--arm-endpoint", tiny.url, "--as-of", "2026-11-22", "--report", "json")
+    assert (told.code, tiny.log) == (2, [])
+    assert earlier.name in told.err
+    assert [path.name for path in (tmp_path / "audits").iterdir()] == [earlier.name]
