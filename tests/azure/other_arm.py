@@ -1,4 +1,4 @@
-"""A second pretend ARM that shares nothing with the simulator: canned documents, and habits Azure never promised not to have."""
+"""A second pretend ARM that shares nothing with the simulator: canned documents, and habits Azure might have."""
 
 from __future__ import annotations
 
@@ -74,17 +74,28 @@ def rows() -> dict[str, list[Row]]:
             {"id": f"/subscriptions/{TWO}", "name": "Same name", "subscriptionId": TWO},
         ],
         "microsoft.recoveryservices/vaults": [
-            {"id": VAULT, "name": "Rsv-Main", "type": "microsoft.recoveryservices/vaults", "properties": {"provisioningState": "Succeeded"}}
+            {
+                "id": VAULT,
+                "name": "Rsv-Main",
+                "type": "microsoft.recoveryservices/vaults",
+                "properties": {"provisioningState": "Succeeded"},
+            }
         ],
-        "microsoft.recoveryservices/vaults/backuppolicies": [{"id": POLICY, "name": "Daily30", "properties": properties}],
+        "microsoft.recoveryservices/vaults/backuppolicies": [
+            {"id": POLICY, "name": "Daily30", "properties": properties}
+        ],
         "microsoft.recoveryservices/vaults/backupfabrics/protectioncontainers/protecteditems": [
-            item("web01", "rg-App", listed=False), item("gone", "rg-App", listed=False)
+            item("web01", "rg-App", listed=False),
+            item("gone", "rg-App", listed=False),
         ],
         "microsoft.compute/virtualmachines": [
-            machine("web01", "rg-App", tags=None), machine("web01", "rg-other", properties={}), machine("WEB02", "RG-APP"),
-            machine("bad-tags", "rg-app", tags="none"), machine("\u202e\x1b[31m<script>", "rg-app", zones=[]),
+            machine("web01", "rg-App", tags=None),
+            machine("web01", "rg-other", properties={}),
+            machine("WEB02", "RG-APP"),
+            machine("bad-tags", "rg-app", tags="none"),
+            machine("\u202e\x1b[31m<script>", "rg-app", zones=[]),
         ],
-    }  # fmt: skip
+    }
 
 
 @dataclass
@@ -139,8 +150,11 @@ class OtherArm:
             return 401, b'{"error": {"code": "AuthenticationFailed", "message": "no"}}'
         if request.method == "POST" and request.path.lower() == GRAPH:
             return self._query(await request.json())
-        if request.method != "GET":
-            return 405, b""
+        if request.method == "GET":
+            return self._get(request)
+        return 405, b""
+
+    def _get(self, request: web.Request) -> tuple[int, bytes]:
         if request.path.lower() == f"{VAULT.lower()}/backupprotecteditems":
             if self.no_list is not None:
                 return self.no_list, b'{"error": {"code": "NotHere", "message": "no such list"}}'
@@ -181,6 +195,9 @@ class OtherArm:
 def point(taken: datetime) -> Row:
     return {
         "name": str(int(taken.timestamp())),
-        "properties": {"objectType": "IaasVMRecoveryPoint", "recoveryPointTime": taken.strftime("%Y-%m-%dT%H:%M:%S.1234567Z"),
-                       "recoveryPointTierDetails": [{"type": "HardenedRP", "status": "Valid"}]},
-    }  # fmt: skip
+        "properties": {
+            "objectType": "IaasVMRecoveryPoint",
+            "recoveryPointTime": taken.strftime("%Y-%m-%dT%H:%M:%S.1234567Z"),
+            "recoveryPointTierDetails": [{"type": "HardenedRP", "status": "Valid"}],
+        },
+    }

@@ -44,7 +44,9 @@ def mixed() -> dict[str, Any]:
         "subscriptions": {"a": {"name": "Sub A", "group": "mg-a"}, "b": {"name": "Sub B"}, "c": {"name": "Sub C"}},
         "resource_groups": {
             "a/rg-dev": {"tags": {"environment": "dev"}},
-            "a/mc_aks": {"managed_by": "/subscriptions/x/resourceGroups/r/providers/Microsoft.ContainerService/managedClusters/k"},
+            "a/mc_aks": {
+                "managed_by": "/subscriptions/x/resourceGroups/r/providers/Microsoft.ContainerService/managedClusters/k"
+            },
         },
         "vaults": {"a/rg-backup/rsv-a": {}, "b/rg-backup/rsv-b": {}, "c/rg-backup/rsv-c": {}},
         "policies": {
@@ -56,18 +58,40 @@ def mixed() -> dict[str, Any]:
             {"count": 3, "name": "good{n}", "in": "a/rg-app", "backup": {"vault": "rsv-a", "policy": "std"}},
             {"name": "short", "in": "a/rg-app", "backup": {"vault": "rsv-a", "policy": "short"}},
             {"name": "far", "in": "a/rg-app", "backup": {"vault": "rsv-b", "policy": "std"}},
-            {"name": "late", "in": "a/rg-app",
-             "backup": {"vault": "rsv-b", "policy": "std", "points": {"newest": "-90h"}}},
-            {"name": "holes", "in": "a/rg-app",
-             "backup": {"vault": "rsv-b", "policy": "std", "points": {"missing_days": list(range(3, 15))}}},
-            {"name": "stopped", "in": "a/rg-app",
-             "backup": {"vault": "rsv-a", "policy": "std", "state": "ProtectionStopped"}},
+            {
+                "name": "late",
+                "in": "a/rg-app",
+                "backup": {"vault": "rsv-b", "policy": "std", "points": {"newest": "-90h"}},
+            },
+            {
+                "name": "holes",
+                "in": "a/rg-app",
+                "backup": {"vault": "rsv-b", "policy": "std", "points": {"missing_days": list(range(3, 15))}},
+            },
+            {
+                "name": "stopped",
+                "in": "a/rg-app",
+                "backup": {"vault": "rsv-a", "policy": "std", "state": "ProtectionStopped"},
+            },
             {"name": "deleted", "in": "a/rg-app", "backup": {"vault": "rsv-b", "policy": "std", "deleted": "3d"}},
-            {"name": "twice", "in": "a/rg-app", "backup": [
-                {"vault": "rsv-a", "policy": "std", "state": "ProtectionStopped"}, {"vault": "rsv-c", "policy": "std"}]},
-            {"name": "pending", "in": "b/rg-app",
-             "backup": {"vault": "rsv-b", "policy": "std", "state": "IRPending", "points": {"empty": True}}},
-            {"name": "pointless", "in": "b/rg-app", "backup": {"vault": "rsv-b", "policy": "std", "points": {"empty": True}}},
+            {
+                "name": "twice",
+                "in": "a/rg-app",
+                "backup": [
+                    {"vault": "rsv-a", "policy": "std", "state": "ProtectionStopped"},
+                    {"vault": "rsv-c", "policy": "std"},
+                ],
+            },
+            {
+                "name": "pending",
+                "in": "b/rg-app",
+                "backup": {"vault": "rsv-b", "policy": "std", "state": "IRPending", "points": {"empty": True}},
+            },
+            {
+                "name": "pointless",
+                "in": "b/rg-app",
+                "backup": {"vault": "rsv-b", "policy": "std", "points": {"empty": True}},
+            },
             {"name": "bare", "in": "b/rg-app"},
             {"name": "bare", "in": "c/rg-app"},
             {"name": "new", "in": "c/rg-app", "age": "2h"},
@@ -84,7 +108,7 @@ def mixed() -> dict[str, Any]:
             {"name": "orphan", "in": "a/rg-app", "of": "gone:lost", "age": "90d"},
             {"name": "loose-copy", "in": "a/rg-app", "of": "disk:loose", "age": "10d"},
         ],
-    }  # fmt: skip
+    }
 
 
 def mixed_estate() -> Estate:

@@ -144,9 +144,7 @@ def test_items_seen_elsewhere_keep_their_verdicts(mixed: Estate, clean: Verdicts
     assert ("protected_item", CoverageState.PARTIAL) in state
 
 
-def test_a_vault_hidden_from_every_list_is_remembered(
-    mixed: Estate, flawless: Audited, clean: Verdicts, tmp_path: Path
-) -> None:
+def test_a_vault_hidden_from_every_list_is_remembered(mixed: Estate, flawless: Audited, clean: Verdicts) -> None:
     store = flawless.bundle.folder.parent
     late = flawless.bundle.as_of.replace(hour=7)
     made = later(mixed, store, late, denied_vaults=frozenset({"rsv-b"}))

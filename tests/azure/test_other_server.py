@@ -89,8 +89,11 @@ def test_a_machine_may_call_itself_localhost(tmp_path: Path) -> None:
 
 
 FORMS = [
-    b"[]", b'{"value": null}', b'{"value": ["text"]}', b'{"value": [{"id": 5, "properties": "text"}], "nextLink": 7}',
-]  # fmt: skip
+    b"[]",
+    b'{"value": null}',
+    b'{"value": ["text"]}',
+    b'{"value": [{"id": 5, "properties": "text"}], "nextLink": 7}',
+]
 RARE_FORMS = [b"null", b"{}", b'{"value": {}}', b'{"value": [[1]]}', b"<html>", b"", b'"text"', b'{"value": [']
 
 

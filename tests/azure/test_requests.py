@@ -121,9 +121,15 @@ def test_only_reads_in_documented_shapes_are_sent(flawless: Audited) -> None:
 
 def test_the_shapes_stay_the_same_when_all_goes_wrong(mixed: Estate, tmp_path: Path) -> None:
     made = faulty(
-        mixed, tmp_path, rest_429=5, arg_429=3, unauthorized_requests=frozenset({9}), reset_requests=frozenset({12}),
-        rest_denied_vaults=frozenset({"rsv-b"}), payload_too_large_above=4,
-    )  # fmt: skip
+        mixed,
+        tmp_path,
+        rest_429=5,
+        arg_429=3,
+        unauthorized_requests=frozenset({9}),
+        reset_requests=frozenset({12}),
+        rest_denied_vaults=frozenset({"rsv-b"}),
+        payload_too_large_above=4,
+    )
     test_only_reads_in_documented_shapes_are_sent(made)
 
 
@@ -139,10 +145,21 @@ def test_a_page_repeats_query_and_scope_with_its_token(mixed: Estate, tmp_path: 
 
 def test_the_vaults_lists_are_paged_by_their_links(tmp_path: Path) -> None:
     document = {
-        "estate": "paged", "jobs_days": 0, "subscriptions": {"a": {}}, "vaults": {"a/rg/rsv": {}},
+        "estate": "paged",
+        "jobs_days": 0,
+        "subscriptions": {"a": {}},
+        "vaults": {"a/rg/rsv": {}},
         "policies": {"p": {"daily": "22:00", "keep": {"daily": "3 Days"}}},
-        "vms": [{"count": 450, "name": "v{n}", "in": "a/rg", "disks": [], "backup": {"vault": "rsv", "policy": "p", "points": {"empty": True}}}],
-    }  # fmt: skip
+        "vms": [
+            {
+                "count": 450,
+                "name": "v{n}",
+                "in": "a/rg",
+                "disks": [],
+                "backup": {"vault": "rsv", "policy": "p", "points": {"empty": True}},
+            }
+        ],
+    }
     log, covered = collected(Estate.from_dict(document, AS_OF), tmp_path, quota=None, patience=hurried())
     assert sum(request.path.endswith("/backupProtectedItems") for request in log) == 3
     assert sum(request.path.endswith("/recoveryPoints") for request in log) == 450

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,17 +26,26 @@ def company(week: int) -> Estate:
         wavers["backup"] = {"vault": "rsv", "policy": "p"}
     return Estate.from_dict(
         {
-            "estate": "weeks", "jobs_days": 0, "subscriptions": {"a": {}}, "vaults": {"a/rg/rsv": {}},
-            "policies": {"p": {"daily": "22:00", "keep": {"daily": "30 Days", "weekly": "12 Weeks", "monthly": "84 Months"}}},
+            "estate": "weeks",
+            "jobs_days": 0,
+            "subscriptions": {"a": {}},
+            "vaults": {"a/rg/rsv": {}},
+            "policies": {
+                "p": {"daily": "22:00", "keep": {"daily": "30 Days", "weekly": "12 Weeks", "monthly": "84 Months"}}
+            },
             "defaults": {"vm": {"age": "400d", "disks": []}},
             "vms": [
-                {"name": "bare", "in": "a/rg"}, wavers,
-                {"name": "pending", "in": "a/rg",
-                 "backup": {"vault": "rsv", "policy": "p", "state": "IRPending", "points": {"empty": True}}},
+                {"name": "bare", "in": "a/rg"},
+                wavers,
+                {
+                    "name": "pending",
+                    "in": "a/rg",
+                    "backup": {"vault": "rsv", "policy": "p", "state": "IRPending", "points": {"empty": True}},
+                },
             ],
         },
         AS_OF + week * WEEK,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +66,7 @@ def since(made: Audited, rule: str, name: str) -> int:
 
 def test_each_run_names_the_one_before_by_its_digest(weeks: list[Audited]) -> None:
     assert weeks[0].bundle.manifest["previous"] is None
-    for before, after in zip(weeks, weeks[1:], strict=False):
+    for before, after in itertools.pairwise(weeks):
         assert after.bundle.manifest["previous"]["manifest_digest"] == Bundle(before.bundle.folder).manifest_digest
         assert before.bundle.folder.name.endswith(after.bundle.manifest["previous"]["run"])
 

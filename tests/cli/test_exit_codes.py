@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +22,8 @@ from tests.audits import TOKEN
 from tests.azure.runs import mixed_estate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Auditor
 
 MOMENT = "2026-11-22T06:00:00Z"
@@ -31,14 +32,25 @@ MOMENT = "2026-11-22T06:00:00Z"
 def start(*words: object, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "auditor", *map(str, words)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"AUDITOR_TOKEN": TOKEN} | variables,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=os.environ | {"AUDITOR_TOKEN": TOKEN} | variables,
+    )
 
 
 def test_there_are_nine_codes() -> None:
     assert {code.name: int(code) for code in ExitCode} == {
-        "OK": 0, "GATE": 1, "USAGE": 2, "INCOMPLETE": 3, "NO_RUN": 4, "BUG": 70, "INTERRUPTED": 130, "TERMINATED": 143,
-    }  # fmt: skip
+        "OK": 0,
+        "GATE": 1,
+        "USAGE": 2,
+        "INCOMPLETE": 3,
+        "NO_RUN": 4,
+        "BUG": 70,
+        "INTERRUPTED": 130,
+        "TERMINATED": 143,
+    }
 
 
 def words(url: str, *more: object) -> list[object]:
@@ -113,7 +125,7 @@ def test_130_and_143_leave_no_half_bundle(number: signal.Signals, code: int, tmp
 @pytest.mark.slow
 @pytest.mark.parametrize("round_", range(6))
 def test_a_kill_at_any_moment_leaves_the_store_readable(round_: int, tmp_path: Path) -> None:
-    dice = random.Random(round_)
+    dice = random.Random(round_)  # noqa: S311 - a test that can be repeated
     with Simulator(mixed_estate(), token=TOKEN, quota=None, faults=Faults(delay=0.03)) as azure:
         for _ in range(2):
             run = start(*words(azure.url, "--store", tmp_path))

@@ -22,10 +22,24 @@ BLANK: dict[str, Any] = dict.fromkeys(("tier", "class_", "owner", "due", "group"
 
 def finding(status: Status, severity: Severity = Severity.HIGH, waiver: dict[str, Any] | None = None) -> Finding:
     return Finding(
-        rule="r", resource_id="/x", resource_type="vm", resource_name="x", resource_group="g", subscription_id="s",
-        subscription_name="S", status=status, severity=severity, reason_code="c", reason="c", evidence={}, serial="E-0001",
-        waiver=waiver, fingerprint="f", first_seen=NOW, **BLANK,
-    )  # fmt: skip
+        rule="r",
+        resource_id="/x",
+        resource_type="vm",
+        resource_name="x",
+        resource_group="g",
+        subscription_id="s",
+        subscription_name="S",
+        status=status,
+        severity=severity,
+        reason_code="c",
+        reason="c",
+        evidence={},
+        serial="E-0001",
+        waiver=waiver,
+        fingerprint="f",
+        first_seen=NOW,
+        **BLANK,
+    )
 
 
 findings = st.lists(
@@ -50,7 +64,7 @@ def test_the_code_is_1_exactly_for_a_fail_at_or_above_the_threshold(
 @given(found=findings)
 def test_a_stricter_threshold_never_forgives(found: list[Finding]) -> None:
     tripped = [gate.judge(found, [WHOLE], [], threshold=t).exit_code == ExitCode.GATE for t in gate.THRESHOLDS]
-    assert tripped == sorted(tripped[:-1]) + [False]
+    assert tripped == [*sorted(tripped[:-1]), False]
 
 
 @pytest.mark.parametrize("severity", Severity)

@@ -81,9 +81,18 @@ def test_other_inputs_go_to_a_folder_of_their_own(alone: Path, auditor: Auditor,
     assert bundles.find(str(alone), tmp_path).damage() == []
 
 
-RULES = ("vm-unprotected", "vm-protection-stopped", "vm-snapshot-only", "backup-rpo-breached", "recovery-points-missing",
-         "retention-daily-below-standard", "retention-weekly-below-standard", "retention-monthly-below-standard",
-         "snapshot-orphaned", "snapshot-stale")  # fmt: skip
+RULES = (
+    "vm-unprotected",
+    "vm-protection-stopped",
+    "vm-snapshot-only",
+    "backup-rpo-breached",
+    "recovery-points-missing",
+    "retention-daily-below-standard",
+    "retention-weekly-below-standard",
+    "retention-monthly-below-standard",
+    "snapshot-orphaned",
+    "snapshot-stale",
+)
 
 
 @pytest.mark.parametrize(("end", "code"), [("2026-12-20", 0), ("2026-11-21", 1)])

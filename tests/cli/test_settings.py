@@ -48,10 +48,14 @@ def test_paths_in_a_configuration_are_its_folders(tmp_path: Path) -> None:
     given = config.read(path)
     here = path.parent
     assert given == {
-        "store": str(here / "runs"), "standard": str(here / "s.yaml"), "waivers": "/etc/w.yaml",
-        "rules": [str(here / "r1"), str(here / "r2")], "expect_subscriptions": str(here / "e.txt"),
-        "report": ["json", f"html={here / 'out/r.html'}"], "subscription": ["One, two"],
-    }  # fmt: skip
+        "store": str(here / "runs"),
+        "standard": str(here / "s.yaml"),
+        "waivers": "/etc/w.yaml",
+        "rules": [str(here / "r1"), str(here / "r2")],
+        "expect_subscriptions": str(here / "e.txt"),
+        "report": ["json", f"html={here / 'out/r.html'}"],
+        "subscription": ["One, two"],
+    }
 
 
 @pytest.mark.parametrize("value", ["30", "'30'"])

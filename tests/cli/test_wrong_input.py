@@ -1,10 +1,9 @@
-"""Wrong input is one clear error and exit 2, told before Azure is asked for anything, and nothing half-written stays."""
+"""Wrong input is one clear error and exit 2, told before Azure is asked for anything; nothing half-written stays."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,8 @@ import pytest
 from auditor import standard
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from auditor.simulator import Simulator
     from tests.audits import Audited
     from tests.cli.conftest import Auditor
@@ -53,7 +54,8 @@ FILES = {
     "waivers_twice.yaml": WAIVER % "vm-unprotected" + (WAIVER % "vm-unprotected").partition("\n")[2],
     "rules/protection/my-rule.yaml": RULE.replace("severity", "severty"),
     "sqlrules/protection/my-rule.yaml": RULE.replace("FROM vm v", "FROM vmm v")
-    + "messages: {x: y}\ntests:\n  - {name: n, given: {vm: [{resource_id: /a}]}, expect: {/a: pass}}\ncannot: {fail: none, unknown: none}\n",
+    + "messages: {x: y}\ntests:\n  - {name: n, given: {vm: [{resource_id: /a}]}, expect: {/a: pass}}\n"
+    "cannot: {fail: none, unknown: none}\n",
     "config.yaml": "fail_onn: high\n",
     "config_value.yaml": "store: x\nfail_on: urgent\n",
     "config_list.yaml": "- a\n- b\n",
@@ -70,11 +72,17 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "an unknown configuration value": (["--config", "config_value.yaml"], ["config_value.yaml:2", "fail_on"]),
     "a configuration that is a list": (["--config", "config_list.yaml"], ["config_list.yaml"]),
     "a configuration that is not there": (["--config", "none.yaml"], ["none.yaml"]),
-    "an unknown key deep in a standard": (["--standard", "standard.yaml"], [f"standard.yaml:{_LINE}", "rpoo", "did you mean 'rpo'"]),
+    "an unknown key deep in a standard": (
+        ["--standard", "standard.yaml"],
+        [f"standard.yaml:{_LINE}", "rpoo", "did you mean 'rpo'"],
+    ),
     "a standard that is no YAML": (["--standard", "broken.yaml"], ["broken.yaml:"]),
     "a key given twice": (["--standard", "twice.yaml"], ["twice.yaml:2", "twice"]),
     "a standard that is not there": (["--standard", "none.yaml"], ["none.yaml"]),
-    "a waiver for an unknown rule": (["--waivers", "waivers.yaml"], ["waivers.yaml:3", "vm-unprotectd", "vm-unprotected"]),
+    "a waiver for an unknown rule": (
+        ["--waivers", "waivers.yaml"],
+        ["waivers.yaml:3", "vm-unprotectd", "vm-unprotected"],
+    ),
     "an unknown key in a waiver": (["--waivers", "waivers_key.yaml"], ["waivers_key.yaml:4", "reson", "reason"]),
     "two waivers of one id": (["--waivers", "waivers_twice.yaml"], ["waivers_twice.yaml:12", "W-1"]),
     "an unknown key in a rule": (["--rules", "rules"], ["my-rule.yaml:3", "severty", "severity"]),
@@ -90,9 +98,12 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "an expectation file that is not there": (["--expect-subscriptions", "none.txt"], ["none.txt"]),
     "an expectation file that expects nothing": (["--expect-subscriptions", "empty.txt"], ["empty.txt"]),
     "an expectation file that is not UTF-8": (["--expect-subscriptions", "latin.txt"], ["UTF-8"]),
-    "a gap in a table that there is none of": (["--allow-incomplete", "recovery_pont"], ["did you mean 'recovery_point'"]),
+    "a gap in a table that there is none of": (
+        ["--allow-incomplete", "recovery_pont"],
+        ["did you mean 'recovery_point'"],
+    ),
     "a cloud beside an endpoint": (["--cloud", "public"], ["--arm-endpoint"]),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -166,10 +177,20 @@ def test_a_run_is_never_overwritten(auditor: Auditor, tiny: Simulator, tmp_path:
 @pytest.mark.parametrize("verb", ["report", "evaluate"])
 @pytest.mark.parametrize(
     "manifest",
-    [None, "", "[]", "{}", "null", '{"run": 1, "files": []}', '{"run": {}, "files": []}', "\x00\xff",
-     '{"run": {"as_of": "soon"}, "files": []}', '{"run": {"as_of": "2026-11-22T06:00:00Z"}, "files": [1]}',
-     '{"schema_version": "7.0", "run": {"as_of": "2026-11-22T06:00:00Z"}, "files": []}'],
-)  # fmt: skip
+    [
+        None,
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"run": 1, "files": []}',
+        '{"run": {}, "files": []}',
+        "\x00\xff",
+        '{"run": {"as_of": "soon"}, "files": []}',
+        '{"run": {"as_of": "2026-11-22T06:00:00Z"}, "files": [1]}',
+        '{"schema_version": "7.0", "run": {"as_of": "2026-11-22T06:00:00Z"}, "files": []}',
+    ],
+)
 def test_a_folder_that_is_no_bundle_is_told(verb: str, manifest: str | None, auditor: Auditor, tmp_path: Path) -> None:
     folder = tmp_path / "audits" / "run=2026-11-22T060000Z"
     folder.mkdir(parents=True)
