@@ -354,7 +354,9 @@ class _Heard:
             return _Trouble.REFUSED
         if self.status == HTTPStatus.TOO_MANY_REQUESTS:
             return _Trouble.THROTTLED
-        damaged = self.status is None or self.status == HTTPStatus.OK
+        # A bad request's cause stands in its body: cut short, it may be one that a smaller page answers.
+        cut = isinstance(error, DecodeError) and self.status == HTTPStatus.BAD_REQUEST
+        damaged = self.status is None or self.status == HTTPStatus.OK or cut
         return _Trouble.FAILED if damaged or self.status in _TRY_AGAIN else _Trouble.FINAL
 
     def said(self, error: AzureError) -> str:

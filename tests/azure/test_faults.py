@@ -23,6 +23,17 @@ EVERY = frozenset(range(1, 5000))
 SMALL_PAGES = {"payload_too_large_above": 3}
 
 HARMLESS: dict[str, dict[str, Any]] = {
+    "some of everything": {
+        "arg_429": 4,
+        "rest_429": 12,
+        "arg_5xx": 4,
+        "rest_5xx": 12,
+        "retry_after": None,
+        "reset_requests": frozenset({20, 31}),
+        "truncated_requests": frozenset({22, 35}),
+        "unauthorized_requests": frozenset({24, 40}),
+        **SMALL_PAGES,
+    },
     "a storm of 429 from Resource Graph": {"arg_429": 12},
     "a storm of 429 from Resource Graph that names no time": {"arg_429": 12, "retry_after": None},
     "a storm of 429 from the vaults": {"rest_429": 40},
@@ -81,6 +92,14 @@ UNSEEN_RESOURCES = {
 
 
 RARE = {
+    "a storm of 429 from Resource Graph that names no time",
+    "a storm of 429 from the vaults that names no time",
+    "a burst of 503 from Resource Graph",
+    "connections that are reset",
+    "bodies that end in the middle",
+    "rows that are told twice and rows they displace, on pages never read",
+    "the list of vaults never comes",
+    "no vault lists its items",
     "a storm of 429 from Resource Graph",
     "a storm of 429 from the vaults",
     "429s that ask to wait no time at all",
@@ -165,7 +184,7 @@ def subscription(estate: Estate, key: str) -> str:
     return estate.subscription_id(key)
 
 
-@pytest.mark.parametrize("named", ["-s", "expected", "counted"])
+@pytest.mark.parametrize("named", ["-s", "expected", pytest.param("counted", marks=pytest.mark.slow)])
 def test_a_subscription_that_cannot_be_read_makes_absence_prove_nothing(
     named: str, mixed: Estate, clean: Verdicts, tmp_path: Path
 ) -> None:

@@ -74,7 +74,7 @@ def test_an_item_that_only_the_vault_knows_counts(tmp_path: Path) -> None:
     assert of(made, "vm-unprotected")["rg-app/web02"] == "fail"
 
 
-@pytest.mark.parametrize("where", ["https://management.azure.com", "http://192.0.2.1:80", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("where", ["https://management.azure.com", "http://127.0.0.1:1"])
 def test_the_token_follows_no_link_to_another_server(where: str, tmp_path: Path) -> None:
     arm = OtherArm(link_host=where)
     made = audited(arm, tmp_path)

