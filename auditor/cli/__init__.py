@@ -64,15 +64,8 @@ def app() -> None:
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
 
 
-class _Terminated(SystemExit):
-    """SIGTERM, turned into an exception so that a half-written bundle is removed.
-
-    An event loop lets SystemExit through wherever it is raised; any other exception might end in a callback's log.
-    """
-
-
 def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
-    raise _Terminated(ExitCode.TERMINATED)
+    raise terminal.Terminated(ExitCode.TERMINATED)
 
 
 def main() -> None:
@@ -91,7 +84,7 @@ def _run() -> int:
         click.ClickException,
         AuditorError,
         KeyboardInterrupt,
-        _Terminated,
+        terminal.Terminated,
     ) as end:
         return _tell(end)
     except Exception as error:
@@ -112,7 +105,7 @@ def _tell(end: BaseException) -> int:
     if isinstance(end, AuditorError):
         _say(f"error: {end.message}", end.hint)
         return end.exit_code
-    stopped = isinstance(end, _Terminated)
+    stopped = isinstance(end, terminal.Terminated)
     _say(f"{'terminated' if stopped else 'interrupted'}; nothing half-written was left")
     return ExitCode.TERMINATED if stopped else ExitCode.INTERRUPTED
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from auditor.cli import options as opt
+from auditor.cli import terminal
 from auditor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
             async with AzureReader(chosen, options["tenant"]) as azure:
                 return await pipeline.run(azure, given, settings, store=store, as_of=moment, tell=progress.tell)
 
-        made = asyncio.run(collect_and_judge())
+        made = terminal.until_terminated(collect_and_judge())
         progress.tell("report", "")
         results = pipeline.read(made, given, threshold="none" if evidence_only else None)
         written = pipeline.report(
