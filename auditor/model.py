@@ -371,3 +371,5 @@ class Results:
     gate: Gate
     inputs: Mapping[str, str] = field(default_factory=dict)
     """File -> SHA-256 of every file the manifest seals."""
+    untested: tuple[str, ...] = ()
+    """What the standard demands of a tier with VMs and no rule of this run judged, in words."""

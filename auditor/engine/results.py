@@ -85,7 +85,47 @@ def read(judged: Judged, facts: Facts) -> Results:
         questions=_questions(judged.bundle),
         gate=Gate(0, "none", ()),
         inputs={entry["path"]: entry["sha256"] for entry in judged.bundle.manifest["files"]},
+        untested=_untested(judged, facts),
     )
+
+
+_DEMANDS: tuple[tuple[str, str, str], ...] = (
+    ("backup.every", "how often backups run by schedule", "retention-frequency-below-standard"),
+    ("backup.yearly.keep", "yearly retention", "retention-yearly-below-standard"),
+    ("backup.weekly.keep", "that each week and month has its retained point", "recovery-points-gfs-gap"),
+    ("backup.require_all_disks", "that all disks are in the backup", "vm-disk-excluded"),
+    ("backup.app_consistent", "application-consistent points", "backup-consistency-low"),
+    ("backup.archive_after", "moving points to the archive tier", "backup-archive-missing"),
+    ("snapshot.daily_keep", "daily operational snapshots", "snapshot-daily-missing"),
+    ("success_pct", "the success rate of backups", "backup-success-rate-low"),
+    ("rto", "the time a recovery takes", "restore-test-failed"),
+    ("restore_test.cadence", "restore tests", "restore-test-overdue"),
+    ("runbooks.max_age", "recovery runbooks", "recovery-runbook-missing"),
+    ("vault.redundancy", "storage redundancy of the vault", "vault-redundancy-below-standard"),
+    ("vault.cross_region_restore", "cross-region restore", "vault-crr-disabled"),
+    ("vault.soft_delete", "soft delete of the vault", "vault-soft-delete-weak"),
+    ("vault.immutability", "immutability of the vault", "vault-immutability-weak"),
+    ("vault.mua.required", "multi-user authorization", "vault-mua-missing"),
+    ("vault.private_endpoint", "private endpoints of the vault", "vault-network-exposed"),
+    ("vault.cmk.required", "customer-managed keys", "vault-cmk-missing"),
+    ("vault.alerts.job_failures", "alerts on failed backups", "vault-monitoring-missing"),
+)
+"""Demands of a tier, where they stand in the standard, in words, and the rule that judges them."""
+
+
+def _untested(judged: Judged, facts: Facts) -> tuple[str, ...]:
+    """Name what tiers with VMs demand and no rule of this run judges: passing every rule is less than the standard."""
+    ran = {rule.id for rule in judged.book.rules}
+    used = [row["tier"] for row in facts.rows("SELECT DISTINCT tier FROM vm WHERE excluded_code IS NULL ORDER BY 1")]
+    tiers = [judged.standard.tiers[name].model_dump() for name in used]
+    return tuple(words for path, words, rule in _DEMANDS if rule not in ran and any(_asked(t, path) for t in tiers))
+
+
+def _asked(tier: Mapping[str, Any], path: str) -> bool:
+    value: Any = tier
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value not in (None, False)
 
 
 def _run(judged: Judged, *, complete: bool) -> Run:
@@ -265,9 +305,6 @@ def _population(facts: Facts) -> tuple[Population, ...]:
     )
     snapshots = facts.population("snapshot")
     made.append(Population("snapshot", snapshots, snapshots - sum(products.values()), products))
-    for kind in ("disk", "raw.vault", "raw.protected_item", "raw.backup_policy"):
-        count = facts.population(kind)
-        made.append(Population(kind.removeprefix("raw."), count, count, {}))
     return tuple(made)
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from auditor import assets
 from auditor.document import Document, did_you_mean, load
-from auditor.errors import DocumentError, Fault, UsageError
+from auditor.errors import DocumentError, Fault
 from auditor.model import StandardRef
 from auditor.standard.durations import days
 from auditor.standard.schema import ClassRule, StandardFile, Tier, Waiver, WaiverFile
@@ -183,10 +183,3 @@ def unknown_rules(waivers: list[Waiver], path: Path | None, known: set[str]) -> 
     raise DocumentError(
         [document.fault(("waivers", n, "rule"), said(w), did_you_mean(w.rule, known)) for n, w in wrong]
     )
-
-
-def effective(standard: Standard, tier: str) -> Tier:
-    """Give a tier by name; the default tier's for None."""
-    if tier not in standard.tiers:
-        raise UsageError(f"the standard has no tier {tier!r}", did_you_mean(tier, standard.tiers))
-    return standard.tiers[tier]
