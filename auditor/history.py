@@ -34,8 +34,10 @@ def vaults(previous: Bundle | None) -> list[str]:
 def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetime, unread: Iterable[str] = ()) -> None:
     """Write history.parquet (kind, key, first_seen): what is known by now, with the moment it was first seen.
 
-    Kinds: `vm`, `protected_item` and `vault` (key: lower-cased ARM id), and `finding` (key: `<rule>/<resource id>`, of
-    those that did not pass in the run before). A vault is forgotten when it is gone, not when it can't be read.
+    Kinds: `vm`, `protected_item` and `vault` (key: lower-cased ARM id); `promise` (a protected item with its policy and
+    what that keeps daily, so that a changed policy begins anew; see the macro in inventory/resources.sql); and `finding`
+    (key: `<rule>/<resource id>`, of those that did not pass when last looked at). A vault is forgotten when it is gone,
+    not when it can't be read.
 
     Args:
         previous: the run before; None for the first.
@@ -48,14 +50,16 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
     con.execute("CREATE TABLE known (kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ)")
     if previous is not None and previous.history.exists():
         con.execute(f"INSERT INTO known SELECT kind, key, first_seen FROM read_parquet({quote(str(previous.history))})")
-        con.execute("CREATE TABLE failing AS SELECT NULL::VARCHAR AS key WHERE false")
+        con.execute("CREATE TABLE failing (key VARCHAR)")
+        con.execute("CREATE TABLE passing (key VARCHAR)")
         for path in sorted((previous.folder / "findings").glob("*.parquet")):
-            con.execute(
-                f"INSERT INTO failing SELECT {quote(path.stem)} || '/' || resource_id "
-                f"FROM read_parquet({quote(str(path))}) WHERE status IN ('fail', 'waived', 'unknown', 'not_yet_due')"
-            )
-        # A finding that passed in between begins anew.
-        con.execute("DELETE FROM known WHERE kind = 'finding' AND key NOT IN (SELECT key FROM failing)")
+            for table, status in (("failing", "NOT IN"), ("passing", "IN")):
+                con.execute(
+                    f"INSERT INTO {table} SELECT {quote(path.stem)} || '/' || resource_id "
+                    f"FROM read_parquet({quote(str(path))}) WHERE status {status} ('pass', 'not_applicable')"
+                )
+        # A finding that passed in between begins anew; one that a run of another scope did not look at does not.
+        con.execute("DELETE FROM known WHERE kind = 'finding' AND key IN (SELECT key FROM passing)")
         con.execute(
             "INSERT INTO known SELECT 'finding', key, $1 FROM failing "
             "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'finding')",
@@ -68,6 +72,13 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
             f"WHERE resource_id NOT IN (SELECT key FROM known WHERE kind = {quote(kind)})",
             [as_of],
         )
+    items, policies = (quote(str(inventory / f"{kind}.parquet")) for kind in ("protected_item", "backup_policy"))
+    con.execute(
+        "INSERT INTO known SELECT 'promise', concat_ws('|', i.resource_id, p.resource_id, p.schedule, p.daily_count, "
+        f"p.daily_unit) AS key, $1 FROM read_parquet({items}) i JOIN read_parquet({policies}) p "
+        "ON p.resource_id = i.policy_id WHERE key NOT IN (SELECT key FROM known WHERE kind = 'promise')",
+        [as_of],
+    )
     con.execute(
         f"DELETE FROM known WHERE kind = 'vault' AND NOT list_contains($1::VARCHAR[], key) AND key NOT IN "
         f"(SELECT resource_id FROM read_parquet({quote(str(inventory / 'vault.parquet'))}))",

@@ -322,10 +322,12 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
     columns, joins, rules = _verdicts(judged, "vm")
     rows = facts.rows(
         f"""
-        WITH found AS (SELECT DISTINCT item_no, day_no FROM recovery_point),
+        WITH found AS (
+                 SELECT item_no, slot_no FROM recovery_point UNION SELECT item_no, day_no FROM recovery_point WHERE by_hand
+             ),
              total AS (
-                 SELECT e.vm_no, count(*) AS expected, count(*) FILTER (f.day_no IS NULL) AS missing
-                 FROM expected_day e LEFT JOIN found f ON f.item_no = e.item_no AND f.day_no = e.day_no GROUP BY 1
+                 SELECT e.vm_no, count(*) AS expected, count(*) FILTER (f.slot_no IS NULL) AS missing
+                 FROM expected_day e LEFT JOIN found f ON f.item_no = e.item_no AND f.slot_no = e.slot_no GROUP BY 1
              )
         SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name,
                n.location, n.class AS class_, n.tier, n.owner, n.excluded_code, p.state AS protection, p.item_id,

@@ -5,6 +5,8 @@ CREATE MACRO folded(tags) AS
     list_transform(coalesce(map_entries(tags), []), lambda t: {'key': lower(trim(t.key)), 'value': trim(coalesce(t.value, ''))});
 CREATE MACRO hours_since(moment) AS
     round((epoch((SELECT as_of FROM setting)) - epoch(moment)) / 3600, 4);
+CREATE MACRO promise(item_id, policy_id, schedule, amount, unit) AS
+    concat_ws('|', item_id, policy_id, schedule, amount, unit);
 CREATE MACRO whole_everywhere(names) AS
     (SELECT count(*) = 0 FROM covered WHERE list_contains(names, table_name) AND NOT whole)
     AND (SELECT count(*) = 0 FROM gap WHERE list_contains(names, table_name));

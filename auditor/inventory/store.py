@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from auditor.inventory.catalogue import Table
 
+_WINDOWS = {name.casefold(): place for name, place in win_tz.items()}
+
 BATCH_BYTES = 8 << 20
 """Response text handed to DuckDB at once: large enough to be worth a statement, small enough to keep memory flat."""
 AT_ONCE = 2
@@ -144,7 +146,7 @@ def standard_offset(zone: str, as_of: datetime) -> int | None:
         as_of: an aware moment.
     """
     try:
-        info = ZoneInfo(win_tz.get(zone, zone))
+        info = ZoneInfo(_WINDOWS.get(zone.casefold(), zone))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
     moment = datetime(as_of.year, 1, 1, tzinfo=UTC).astimezone(info)

@@ -63,14 +63,14 @@ SELECT
 FROM raw.vm v;
 
 CREATE VIEW point AS
-SELECT p.item_no, p.day_no, p.week_no, p.month_no, p.vaulted, hours_since(p.point_at) AS age_hours
+SELECT p.item_no, p.day_no, p.slot_no, p.slot_hours, p.week_no, p.month_no, p.vaulted, hours_since(p.point_at) AS age_hours
 FROM raw.recovery_point p
 WHERE p.usable AND NOT p.soft_deleted AND p.point_at IS NOT NULL AND p.point_at <= (SELECT as_of FROM setting);
 
 CREATE TABLE item AS
 WITH points AS (
     SELECT item_no, count(*) AS point_count, count(*) FILTER (vaulted) AS vaulted_count, count(*) FILTER (vaulted IS NULL) AS tierless_count,
-           min(age_hours) AS newest, min(age_hours) FILTER (vaulted) AS newest_vaulted, max(age_hours) AS oldest, min(day_no) AS oldest_day
+           min(age_hours) AS newest, min(age_hours) FILTER (vaulted) AS newest_vaulted, max(age_hours) AS oldest, min(slot_no) AS oldest_slot
     FROM point GROUP BY item_no
 ),
 damaged AS (SELECT DISTINCT item_no FROM raw.recovery_point WHERE point_at IS NULL),
@@ -78,7 +78,7 @@ unread AS (SELECT DISTINCT resource_id FROM gap WHERE table_name = 'recovery_poi
 item AS (
     SELECT i.*, v.resource_no AS vm_no,
            coalesce(p.point_count, 0) AS point_count, coalesce(p.vaulted_count, 0) AS vaulted_count,
-           coalesce(p.tierless_count, 0) AS tierless_count, p.newest, p.newest_vaulted, p.oldest, p.oldest_day,
+           coalesce(p.tierless_count, 0) AS tierless_count, p.newest, p.newest_vaulted, p.oldest, p.oldest_slot,
            (SELECT points_read FROM setting) AND u.resource_id IS NULL AND d.item_no IS NULL AS points_complete,
            k.first_seen,
            lower(coalesce(nullif(i.protection_state, ''), i.current_protection_state, '')) AS word
@@ -155,16 +155,20 @@ SELECT
     CASE WHEN i.points_complete THEN i.point_count END AS point_count,     -- usable points, not deleted
     CASE WHEN i.points_complete THEN i.tierless_count END AS points_without_tier, -- points whose tier Azure did not send
     coalesce(i.points_complete, false)   AS recovery_point_complete, -- all points of the item were read
-    hours_since(i.deferred_delete_at)    AS deleted_hours,        -- since it was deleted softly
+    CASE WHEN i.deferred_delete_at > (SELECT as_of FROM setting) THEN -hours_since(i.deferred_delete_at) END AS purge_in_hours, -- until a softly deleted item is erased; null where Azure does not say
     coalesce(hours_since(i.first_seen), 0.0) AS known_hours,      -- since our own runs first saw the item; 0 on the first run
-    CASE WHEN p.resource_id IS NULL THEN NULL
-         ELSE floor((epoch((SELECT as_of FROM setting)) + p.standard_offset_minutes * 60) / 86400)::INTEGER END AS today_no, -- as_of as a day of the policy's zone; null for an unknown zone
-    i.oldest_day                         AS oldest_day_no,        -- day of its oldest point in the policy's zone
-    floor((epoch(i.first_seen) + p.standard_offset_minutes * 60) / 86400)::INTEGER AS known_day_no -- day our own runs first saw the item
+    CASE WHEN p.resource_id IS NOT NULL THEN least(
+             floor((epoch((SELECT as_of FROM setting)) + p.standard_offset_minutes * 60) / 86400),
+             floor((epoch((SELECT as_of FROM setting)) + (p.standard_offset_minutes - coalesce(p.run_minutes, 0)) * 60
+                    - (SELECT rpo_tolerance_hours FROM setting) * 3600) / 86400) + 1)::INTEGER END AS today_no, -- first day not judged: today in the policy's zone, or the day whose run began only just now; null for an unknown zone
+    i.oldest_slot                        AS oldest_day_no,        -- day of its oldest point, counted from run to run
+    floor((epoch(k.first_seen) + (p.standard_offset_minutes - coalesce(p.run_minutes, 0)) * 60) / 86400)::INTEGER AS promise_day_no -- day our own runs first saw the item under this policy as it is; null on the first
 FROM vm v
 LEFT JOIN chosen i ON i.vm_no = v.resource_no
 LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id
-LEFT JOIN raw.vault w ON w.resource_id = i.vault_id;
+LEFT JOIN raw.vault w ON w.resource_id = i.vault_id
+LEFT JOIN known k ON k.kind = 'promise' AND k.first_seen < (SELECT as_of FROM setting)
+    AND k.key = promise(i.resource_id, p.resource_id, p.schedule, p.daily_count, p.daily_unit);
 
 CREATE VIEW recovery_point AS
 -- table: recovery_point: usable recovery points of all items of a VM; one row a point
@@ -172,22 +176,35 @@ SELECT
     i.vm_no                              AS vm_no,                -- key of the VM
     p.item_no                            AS item_no,              -- key of the protected item
     p.day_no                             AS day_no,               -- day of the policy's zone, since 1970-01-01
+    p.slot_no                            AS slot_no,              -- day of the scheduled run it belongs to: a run that starts before midnight and ends after it stays on its day
+    p.slot_hours > (SELECT rpo_tolerance_hours FROM setting) AS by_hand, -- later after the run was due than a scheduled one would be
     p.week_no                            AS week_no,              -- ISO week of the policy's zone
     p.month_no                           AS month_no,             -- month of the policy's zone: year * 12 + month - 1
     p.age_hours                          AS age_hours,            -- since its snapshot was taken
     p.vaulted                            AS vaulted               -- in the vault or archive; null where Azure names no tier
 FROM point p JOIN item i ON i.resource_no = p.item_no;
 
+-- Since when a policy promises daily points is known from our own earlier runs. Without them it shows in the points: where
+-- three days in a row have one, daily backups ran. Older points that stand alone are the weekly and monthly ones kept
+-- longer, of a time when the policy may have been another.
+CREATE TABLE daily_since AS
+WITH slot AS (SELECT DISTINCT item_no, slot_no FROM point),
+     run AS (
+         SELECT item_no, slot_no, lead(slot_no, 2) OVER (PARTITION BY item_no ORDER BY slot_no) AS third FROM slot
+     )
+SELECT item_no, min(slot_no) AS slot_no FROM run WHERE third = slot_no + 2 GROUP BY item_no;
+
 CREATE TABLE expected_day AS
 -- table: expected_day: days for which a daily or hourly policy promises a point and that can be judged; one row a VM and day
 SELECT
-    vm_no                                AS vm_no,                -- key of the VM
-    item_no                              AS item_no,              -- key of its protected item; points of others do not count
-    unnest(range(greatest(today_no - floor(policy_daily_days)::INTEGER + 1, least(oldest_day_no, coalesce(known_day_no, oldest_day_no))),
-                 today_no))::INTEGER     AS day_no                -- day of the policy's zone, since 1970-01-01
-FROM protection
-WHERE state IN ('protected', 'error') AND schedule IN ('daily', 'hourly') AND policy_daily_days IS NOT NULL
-  AND today_no IS NOT NULL AND oldest_day_no IS NOT NULL;
+    p.vm_no                              AS vm_no,                -- key of the VM
+    p.item_no                            AS item_no,              -- key of its protected item; points of others do not count
+    unnest(range(greatest(p.today_no - floor(p.policy_daily_days)::INTEGER + 1, p.oldest_day_no,
+                          least(d.slot_no, coalesce(p.promise_day_no, d.slot_no))),
+                 p.today_no))::INTEGER   AS slot_no               -- day of the scheduled run, in the policy's zone, since 1970-01-01
+FROM protection p LEFT JOIN daily_since d ON d.item_no = p.item_no
+WHERE p.state IN ('protected', 'error') AND p.schedule IN ('daily', 'hourly') AND p.policy_daily_days IS NOT NULL
+  AND p.today_no IS NOT NULL AND p.oldest_day_no IS NOT NULL AND (d.slot_no IS NOT NULL OR p.promise_day_no IS NOT NULL);
 
 CREATE VIEW disk AS
 -- table: disk: managed disks in scope; one row each
@@ -217,13 +234,15 @@ WITH tagged AS (
 marked AS (
     SELECT t.resource_no,
            list_filter(t.tag_entries, lambda x: x.key = lower(e.hold_tag))[1].value AS hold_text,
-           list_filter(t.tag_entries, lambda x: list_contains(e.expiry_tags, x.key))[1] AS expiry,
+           list_filter(list_transform(e.expiry_tags, lambda wanted: list_filter(t.tag_entries, lambda x: x.key = wanted)[1]),
+                       lambda found: found IS NOT NULL)[1] AS expiry,
            len(list_filter(t.keys, lambda k: starts_with(k, 'kubernetes.io') OR starts_with(k, 'k8s-azure')
                                              OR starts_with(k, 'velero.io') OR contains(k, 'csi.azure.com'))) > 0
                OR len(list_filter(t.tag_entries, lambda x: x.key = 'created-by' AND starts_with(lower(x.value), 'kubernetes'))) > 0
                AS of_kubernetes,
            list_contains(t.keys, 'rsvaultbackup') OR starts_with(t.name, 'asrseeddisk-') OR starts_with(t.name, 'ms-asr-')
-               OR ends_with(t.name, '-asrreplica') OR len(list_filter(t.keys, lambda k: starts_with(k, 'asr'))) > 0
+              
+               OR ends_with(t.name, '-asrreplica')
                AS of_site_recovery,
            len(list_filter(t.keys, lambda k: starts_with(k, 'packer') OR k = 'imagebuilder' OR k = 'imagetemplatename')) > 0
                OR len(list_filter(t.tag_entries, lambda x: x.key IN ('createdby', 'created-by')

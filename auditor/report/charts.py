@@ -36,6 +36,8 @@ class Part:
     """A status, which decides shape and colour, or `plain`."""
     label: str
     value: int
+    shade: int | None = None
+    """0 is the darkest; None is the status's own colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,9 @@ def outcomes(machines: Sequence[Machine], texts: Texts) -> Chart:
     if judged == 0:
         takeaway = texts("charts.outcomes.none")
     elif failing:
-        takeaway = texts("charts.outcomes.failing", n=failing, of=judged, share=wording.share(failing, judged))
+        takeaway = texts("charts.outcomes.failing", n=failing, of=judged, share=wording.share(failing, judged, "up"))
     elif unknown:
-        takeaway = texts("charts.outcomes.unknown", n=unknown, of=judged, share=wording.share(unknown, judged))
+        takeaway = texts("charts.outcomes.unknown", n=unknown, of=judged, share=wording.share(unknown, judged, "up"))
     else:
         takeaway = texts("charts.outcomes.clean", n=judged)
     parts = tuple(Part(status, texts(f"status.{status}"), counts[status]) for status in WORST_FIRST)
@@ -128,9 +130,18 @@ def severities(findings: Sequence[Finding], texts: Texts) -> Chart:
         bars=tuple(
             Bar(
                 texts(f"severity.{severity}"),
-                tuple(Part(status, texts(f"status.{status}"), counts[severity, status]) for status in shown),
+                tuple(
+                    Part(
+                        status,
+                        texts(f"status.{status}"),
+                        counts[severity, status],
+                        severity.rank if status is Status.FAIL else None,
+                    )
+                    for status in shown
+                ),
             )
             for severity in Severity
+            if severity is not Severity.INFO or any(counts[severity, status] for status in shown)
         ),
     )
 
@@ -142,7 +153,7 @@ def freshness(machines: Sequence[Machine], tiers: Sequence[TierDemand], texts: T
     young = counts["h24"]
     demands = sorted({tier.rpo_hours for tier in tiers if tier.vm_count and tier.rpo_hours is not None})
     takeaway = (
-        texts("charts.freshness.young", n=young, of=len(judged), share=wording.share(young, len(judged)))
+        texts("charts.freshness.young", n=young, of=len(judged), share=wording.share(young, len(judged), "down"))
         if judged
         else texts("charts.freshness.none")
     )
@@ -167,13 +178,16 @@ def freshness(machines: Sequence[Machine], tiers: Sequence[TierDemand], texts: T
     )
 
 
+def points_unread(machine: Machine) -> bool:
+    """Say whether finding no point of a VM proves nothing, because reading failed."""
+    blind = machine.point_count is None or machine.protection == "unknown"
+    return blind and machine.protection not in {"unprotected", "none"}
+
+
 def _band(machine: Machine) -> str:
     hours = machine.newest_point_age_hours
     if hours is None:
-        # No point was found; where reading failed, that proves nothing.
-        blind = machine.point_count is None or machine.protection == "unknown"
-        seen_unprotected = machine.protection in {"unprotected", "none"}
-        return "unknown" if blind and not seen_unprotected else "none"
+        return "unknown" if points_unread(machine) else "none"
     return next((f"h{limit}" for limit in _BANDS if hours <= limit), "older")
 
 
@@ -190,7 +204,7 @@ def areas(rules: Sequence[RuleResult], texts: Texts) -> Chart:
     passed = sum(part.value for bar in bars for part in bar.parts if part.key == Status.PASS)
     return Chart(
         key="areas",
-        takeaway=texts("charts.areas.passed", n=passed, of=applied, share=wording.share(passed, applied))
+        takeaway=texts("charts.areas.passed", n=passed, of=applied, share=wording.share(passed, applied, "down"))
         if applied
         else texts("charts.areas.none"),
         description=texts("charts.areas.description"),

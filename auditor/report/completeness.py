@@ -44,17 +44,18 @@ class ControlTotal:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciliation:
-    """The same number by two routes."""
+class TwoSources:
+    """How many protected items each of two independent sources gave."""
 
-    key: str
-    first: int
-    second: int
+    graph: int
+    """Rows that Resource Graph gave."""
+    vaults: int
+    """Rows that the vaults' own lists gave."""
 
     @property
     def difference(self) -> int:
-        """Zero where both routes agree."""
-        return self.first - self.second
+        """Zero where both gave as many."""
+        return self.graph - self.vaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,14 @@ class Completeness:
     readable_wanted: int
     """Subscriptions that should have been: audited and unreadable."""
     controls: tuple[ControlTotal, ...]
-    reconciliations: tuple[Reconciliation, ...]
+    items: TwoSources | None
+    """None where one of the two was not asked."""
+    evidence: tuple[tuple[str, int], ...]
+    """Kinds that no rule judges, read as evidence for those it judges, with the rows received."""
+    points: int | None
+    """Recovery points received; coverage counts the items that they belong to. None where they were not asked for."""
+    unplaced: tuple[tuple[str, int], ...]
+    """Tables whose rows belong to no subscription, which coverage therefore does not count, with their rows."""
     self_test_passed: int
     self_test_failed: int
 
@@ -87,7 +95,7 @@ class Completeness:
 
 
 def completeness(results: Results) -> Completeness:
-    """Reconcile what was received with what there should be."""
+    """Count what was received, against what there should be."""
     coverage = sorted(results.coverage, key=lambda row: (row.table, row.subscription_id))
     by_table: dict[str, list[Coverage]] = {}
     for row in coverage:
@@ -95,13 +103,15 @@ def completeness(results: Results) -> Completeness:
     counted = [rule.statuses for rule in results.rules]
     subscriptions = tuple(sorted(results.subscriptions, key=lambda it: (it.name.casefold(), it.subscription_id)))
     audited = [it for it in subscriptions if it.reading == "audited"]
+    tables = tuple(_total(table, rows) for table, rows in by_table.items())
+    points = _rows(results, "recovery_point", "GET")
     return Completeness(
         complete=results.run.complete,
         unknown=sum(statuses.get(Status.UNKNOWN, 0) for statuses in counted),
         verdicts=sum(
             count for statuses in counted for status, count in statuses.items() if status is not Status.NOT_APPLICABLE
         ),
-        tables=tuple(_total(table, rows) for table, rows in by_table.items()),
+        tables=tables,
         unread=tuple(row for row in coverage if not row.state.whole),
         reused=tuple(row for row in coverage if row.state is CoverageState.REUSED),
         gaps=tuple(sorted(results.gaps, key=lambda gap: (gap.table, gap.resource_id))),
@@ -112,14 +122,11 @@ def completeness(results: Results) -> Completeness:
             _control("vm", (machine.resource_id for machine in results.machines)),
             _control("snapshot", (snapshot.resource_id for snapshot in results.snapshots)),
         ),
-        reconciliations=(
-            Reconciliation("vm", len(results.machines), sum(it.vm_count for it in audited)),
-            *(
-                Reconciliation(f"population_{row.resource_type}", len(listed), row.total)
-                for row in sorted(results.population, key=lambda it: it.resource_type)
-                for kind, listed in (("vm", results.machines), ("snapshot", results.snapshots))
-                if row.resource_type == kind
-            ),
+        items=_two_sources(results),
+        evidence=_evidence(results, tables, points),
+        points=points,
+        unplaced=tuple(
+            (it.table, rows) for it in tables if it.received == 0 and (rows := _rows(results, it.table, "POST"))
         ),
         self_test_passed=results.run.self_test.get("passed", 0),
         self_test_failed=results.run.self_test.get("failed", 0),
@@ -136,6 +143,27 @@ def _total(table: str, rows: Sequence[Coverage]) -> TableTotal:
         expected=sum(known) if len(known) == len(counts) else None,
         received=sum(row.received for row in rows),
     )
+
+
+def _rows(results: Results, table: str, method: str) -> int | None:
+    """Count the rows of the answers to one kind of request; None where it was not made."""
+    asked = [it.rows for it in results.questions if it.table == table and it.method == method]
+    return sum(asked) if asked else None
+
+
+def _two_sources(results: Results) -> TwoSources | None:
+    graph, vaults = _rows(results, "protected_item", "POST"), _rows(results, "protected_item", "GET")
+    return None if graph is None or vaults is None else TwoSources(graph, vaults)
+
+
+_PLACES = frozenset({"management_group", "subscription"})
+"""Tables that say where to look, not what was found there."""
+
+
+def _evidence(results: Results, tables: Sequence[TableTotal], points: int | None) -> tuple[tuple[str, int], ...]:
+    left_out = _PLACES | {row.resource_type for row in results.population} | {"recovery_point"}
+    read = [(it.table, it.received) for it in tables if it.table not in left_out]
+    return (*read, *([] if points is None else [("recovery_point", points)]))
 
 
 def _control(resource_type: str, ids: Iterable[str]) -> ControlTotal:

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import Severity, Status
-from auditor.report import wording
+from auditor.report import values, wording
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -79,10 +79,12 @@ class _Packer:
         self.texts = texts
         self.rule_numbers = {rule.id: number for number, rule in enumerate(report.rules)}
         self.strings = Pool()
+        self.subscriptions = Pool()
         self.heads = Pool()
         self.keys = Pool()
         self.resources = Columns("name", "head", "tail", "type", "group", "sub", "owner", "tier", "class")
         self.known: dict[str, int] = {}
+        self.pairs: dict[str, list[tuple[str, str]]] = {}
 
     def document(self) -> dict[str, Any]:
         machines = self._machines()
@@ -97,6 +99,10 @@ class _Packer:
             "keys": self.keys.values,
             "heads": self.heads.values,
             "strings": self.strings.values,
+            "subscriptions": [[key, self.report.subscription_labels[key]] for key in self.subscriptions.values],
+            "columns": {
+                name: values.label(name, self.texts) for name in sorted({name for row in self.keys.values for name in row})
+            },
         }
 
     def _string(self, text: str | None) -> int:
@@ -120,7 +126,7 @@ class _Packer:
                 0 if tail == name.lower() else tail,
                 self._string(kind),
                 self._string(row.resource_group),
-                self._string(row.subscription_name or row.subscription_id),
+                self.subscriptions.add(row.subscription_id),
                 self._string(row.owner),
                 self._string(row.tier),
                 self._string(row.class_),
@@ -162,6 +168,7 @@ class _Packer:
         )  # fmt: skip
         severities = list(Severity)
         for row in self.report.findings:
+            self.pairs.setdefault(row.rule, values.pairs_of(row.rule, row.evidence))
             evidence = [(name, value) for name, value in row.evidence.items() if value is not None]
             columns.add(
                 row.serial,
@@ -176,11 +183,19 @@ class _Packer:
                 self._string(row.first_seen.date().isoformat()),
                 self.keys.add(tuple(name for name, _ in evidence)),
                 [wording.read_value(name, value) for name, value in evidence],
-                self._string(_sentence(row.waiver)),
+                self._string(self._waiver(row)),
                 self._string(_sentence(row.response)),
                 self._string(row.baseline),
             )
         return columns.data
+
+    def _waiver(self, row: Finding) -> str | None:
+        if row.waiver is None:
+            return None
+        waiver, when = wording.ends_on(row.waiver)
+        key = "rows.waiver_ended" if row.waiver.get("expired") else "rows.waiver_until"
+        rest = {name: row.waiver[name] for name in row.waiver if name not in {"id", "expires_on", "expired"}}
+        return f"{self.texts(key, id=waiver, when=when)}; {_sentence(rest)}"
 
     def _rule(self, rule: RuleResult) -> dict[str, Any]:
         return {
@@ -191,6 +206,7 @@ class _Packer:
             "rationale": rule.rationale,
             "portal": rule.remediation.get("portal", ""),
             "az": rule.remediation.get("az", ""),
+            "pairs": self.pairs.get(rule.id, []),
             "references": [link for link in rule.references if link.startswith("https://")],
             "controls": [
                 f"{self.texts.get('frameworks.' + framework, framework)} {', '.join(ids)}"

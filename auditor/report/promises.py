@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from auditor.model import Status
 from auditor.report import wording
-from auditor.report.charts import WORST_FIRST
+from auditor.report.charts import WORST_FIRST, points_unread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ def promises(tiers: Sequence[TierDemand], machines: Sequence[Machine], texts: Te
                     policy=_policy(held, kept, texts),
                     promised=_verdicts(held, _PROMISED_BY[kind]) if demanded is not None else None,
                     delivered=_verdicts(held, _DELIVERED_BY[kind]),
-                    found=_found(held, kind, texts),
+                    found=_found(held, kind, demanded, texts),
                 )
             )
     return tuple(rows)
@@ -104,7 +104,7 @@ def _policy(machines: Sequence[Machine], kept: Sequence[float], texts: Texts) ->
     return said + (texts("promises.blind", n=blind) if blind else "")
 
 
-def _found(machines: Sequence[Machine], kind: str, texts: Texts) -> str:
+def _found(machines: Sequence[Machine], kind: str, demanded: float | None, texts: Texts) -> str:
     if all(machine.point_count is None for machine in machines):
         return texts("promises.unread")
     if kind == "daily":
@@ -113,9 +113,27 @@ def _found(machines: Sequence[Machine], kind: str, texts: Texts) -> str:
         if expected == 0:
             return texts("promises.no_days")
         return texts(
-            "promises.days", n=expected - missing, of=expected, share=wording.share(expected - missing, expected)
+            "promises.days",
+            n=expected - missing,
+            of=expected,
+            share=wording.share(expected - missing, expected, "down"),
         )
-    reach = sorted(hours for machine in machines if (hours := machine.oldest_point_age_hours) is not None)
-    if not reach:
-        return texts("promises.no_points")
-    return texts("promises.reach", lowest=wording.age(reach[0]), highest=wording.age(reach[-1]), n=len(reach))
+    if demanded is None:
+        return texts("promises.not_demanded")
+    return _reach(machines, demanded, texts)
+
+
+def _reach(machines: Sequence[Machine], demanded: float, texts: Texts) -> str:
+    """Say how many VMs have a point as old as is demanded; a younger one proves no gap: it may not be due yet."""
+    ages = [hours for machine in machines if (hours := machine.oldest_point_age_hours) is not None]
+    there = sum(1 for hours in ages if hours >= demanded * 24)
+    blind = sum(1 for machine in machines if machine.oldest_point_age_hours is None and points_unread(machine))
+    younger, none = len(ages) - there, len(machines) - len(ages) - blind
+    said = [texts("promises.reach", n=there, of=len(machines), days=wording.keep(demanded))]
+    if younger:
+        said.append(texts("promises.younger", n=younger))
+    if none:
+        said.append(texts("promises.pointless", n=none))
+    if blind:
+        said.append(texts("promises.points_unread", n=blind))
+    return "; ".join(said)

@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING
 from auditor.report import wording
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from auditor.model import Finding
 
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACE = re.compile(r"\{(\w+)\}|<(vault-group|vault|container|item)>")
+"""A name in braces; or one of the parts of a backup item's id, which fixes name in angles."""
+_ITEM = re.compile(
+    r"/subscriptions/[^/]+/resourcegroups/(?P<vault_group>[^/]+)/providers/[^/]+/vaults/(?P<vault>[^/]+)"
+    r"(?:/backupfabrics/[^/]+/protectioncontainers/(?P<container>[^/]+)/protecteditems/(?P<item>[^/]+))?$",
+    re.IGNORECASE,
+)
 
 
 def names(row: Finding) -> Mapping[str, str]:
     """Give the texts that a fix may name: what was read, and the resource itself."""
     read = {name: value for name, value in row.evidence.items() if isinstance(value, str) and value}
+    found = _ITEM.match(read.get("item_id", ""))
     return {
+        **({name: part for name, part in found.groupdict().items() if part} if found else {}),
         **read,
         "resource_id": row.resource_id,
         "resource_name": row.resource_name,
@@ -30,15 +38,19 @@ def names(row: Finding) -> Mapping[str, str]:
 
 def command(text: str, known: Mapping[str, str]) -> str:
     """Fill a command: every name quoted, since it comes from a stranger; unknown ones described in words."""
-    return _PLACE.sub(
-        lambda it: shlex.quote(wording.visible(known[it[1]])) if known.get(it[1]) else _blank(it[1]), text
-    )
+    return _filled(text, known, lambda value: shlex.quote(wording.visible(value)))
 
 
 def path(text: str, known: Mapping[str, str]) -> str:
     """Fill a path through the portal."""
-    return _PLACE.sub(lambda it: known.get(it[1]) or _blank(it[1]), text)
+    return _filled(text, known, str)
 
 
-def _blank(name: str) -> str:
-    return f"<{name.replace('_', ' ')}>"
+def _filled(text: str, known: Mapping[str, str], written: Callable[[str], str]) -> str:
+    def one(place: re.Match[str]) -> str:
+        value = known.get(place[1] or place[2].replace("-", "_"))
+        if value:
+            return written(value)
+        return f"<{place[1].replace('_', ' ')}>" if place[1] else place[0]
+
+    return _PLACE.sub(one, text)

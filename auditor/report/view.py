@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from auditor.model import Status
+from auditor.model import Status, Subscription
 from auditor.report import causes as by_cause
 from auditor.report import charts, wording
 from auditor.report.completeness import Completeness, completeness
@@ -53,7 +54,7 @@ class Figure:
         """The share in percent, never rounded up to 100 %; no share where nothing could be looked at."""
         if self.of and self.blind == self.of:
             return "?"
-        return wording.share(self.count, self.of)
+        return wording.share(self.count, self.of, "down" if self.status is None else "up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,12 @@ class Report:
     """Findings told one by one in `causes`."""
     exemptions: tuple[Exempt, ...]
     completeness: Completeness
+    untested: tuple[str, ...]
+    """What the standard demands and no rule of this run judges."""
+    scope: tuple[tuple[str, str], ...]
+    """What was asked for, in words."""
+    subscription_labels: Mapping[str, str]
+    """Subscription id -> its name, with the beginning of the id where several have that name."""
     rules: tuple[RuleResult, ...]
     findings: tuple[Finding, ...]
     machines: tuple[Machine, ...]
@@ -104,6 +111,11 @@ class Report:
     inputs: tuple[tuple[str, str], ...]
     all_rows: bool = False
     """Passes too, in the machine-readable formats."""
+
+    @property
+    def untested_line(self) -> str:
+        """Say in one sentence how much of the standard no rule judged; empty where all was."""
+        return wording.texts()("untested.line", n=len(self.untested)) if self.untested else ""
 
     @property
     def state(self) -> str:
@@ -126,6 +138,7 @@ def build(results: Results, *, all_rows: bool = False, language: str = "en") -> 
     machines = tuple(sorted(results.machines, key=lambda machine: machine.resource_id))
     told = by_cause.causes(findings, {rule.id: rule for rule in rules})
     whole = completeness(results)
+    labels = _labels(results)
     statuses = {status: sum(rule.statuses.get(status, 0) for rule in rules) for status in Status}
     return Report(
         run=results.run,
@@ -142,13 +155,16 @@ def build(results: Results, *, all_rows: bool = False, language: str = "en") -> 
         statuses=statuses,
         promises=promises(results.tiers, machines, texts),
         actions=by_cause.actions(
-            told, whole.unread, {it.subscription_id: it.name for it in whole.subscriptions}, texts
+            told, whole.unread, labels, texts
         ),
         changes=_changes(results, findings, texts),
         causes=told,
         told=sum(1 for row in findings if row.status in by_cause.TOLD),
         exemptions=by_cause.exemptions(findings),
         completeness=whole,
+        untested=results.untested,
+        scope=_scope(results.run.scope, texts),
+        subscription_labels=labels,
         rules=rules,
         findings=findings,
         machines=machines,
@@ -162,6 +178,40 @@ def build(results: Results, *, all_rows: bool = False, language: str = "en") -> 
         inputs=tuple(sorted(results.inputs.items())),
         all_rows=all_rows,
     )
+
+
+def _labels(results: Results) -> Mapping[str, str]:
+    names: dict[str, str] = {}
+    for group in (results.subscriptions, results.machines, results.snapshots, results.findings):
+        for it in group:
+            names.setdefault(it.subscription_id, it.name if isinstance(it, Subscription) else it.subscription_name)
+    named = Counter(name.casefold() for name in names.values())
+    short = Counter((name.casefold(), key[:_SHORT]) for key, name in names.items())
+    made = {}
+    for key, name in sorted(names.items()):
+        if not name or named[name.casefold()] == 1:
+            made[key] = name or key
+        else:
+            made[key] = f"{name} ({key[:_SHORT] if short[name.casefold(), key[:_SHORT]] == 1 else key})"
+    return made
+
+
+_SHORT = 8
+"""Characters of a subscription's id that tell it from another of its name: its first group of digits."""
+
+
+def _scope(scope: Mapping[str, Any], texts: Texts) -> tuple[tuple[str, str], ...]:
+    named = scope.get("subscriptions") or scope.get("management_groups")
+    said = []
+    for key, value in scope.items():
+        if value or value == 0:
+            shown = wording.read_value(key, value)
+        elif key in {"subscriptions", "management_groups"}:
+            shown = texts("words.none_named" if named else "words.all_visible")
+        else:
+            shown = texts("words.none" if isinstance(value, (list, tuple)) else "words.not_declared")
+        said.append((key.replace("_", " "), shown))
+    return tuple(said)
 
 
 _AREAS = ("protection", "health", "retention", "snapshots", "vaults", "governance", "readiness", "cost")
@@ -180,10 +230,11 @@ def _headline(results: Results, machines: Sequence[Machine], whole: Completeness
     clean = sum(1 for machine in judged if charts.outcome(machine) in {Status.PASS, Status.NOT_APPLICABLE})
     standard = results.run.standard
     return texts(
-        "headline.conformity",
+        "headline.passed" if results.untested else "headline.conformity",
         n=clean,
         of=len(judged),
-        share=wording.share(clean, len(judged)),
+        share=wording.share(clean, len(judged), "down"),
+        rules=texts("headline.rules", n=len(results.rules)),
         standard=f"{standard.name} {standard.version}",
         as_of=wording.moment(results.run.as_of),
     )

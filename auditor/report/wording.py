@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -86,16 +86,26 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
-def share(count: int, of: int) -> str:
-    """Write a share in percent, cut and never rounded, so that 100 % means all and 0 % means none."""
+def share(count: int, of: int, lean: Literal["down", "nearest", "up"] = "nearest") -> str:
+    """Write a share in percent with one decimal; 100 % means all and 0 % means none.
+
+    What is good leans down and what is bad leans up, so that rounding never flatters.
+    """
     if of == 0:
         return DASH
     if count == of:
         return "100 %"
     if count == 0:
         return "0 %"
-    tenths = count * 1000 // of
-    return f"{tenths // 10}.{tenths % 10} %" if tenths else "under 0.1 %"
+    tenths = (2000 * count + {"down": 0, "nearest": of, "up": 2 * of - 1}[lean]) // (2 * of)
+    if tenths == 0:
+        return "under 0.1 %"
+    return "over 99.9 %" if tenths == 1000 else f"{tenths // 10}.{tenths % 10} %"  # noqa: PLR2004 - a thousand tenths
+
+
+def ends_on(waiver: Mapping[str, Any]) -> tuple[str, str]:
+    """Give a waiver's id and the day it ends or ended."""
+    return str(waiver.get("id", DASH)), str(plain(waiver.get("expires_on")) or DASH)
 
 
 def moment(value: datetime) -> str:

@@ -155,16 +155,14 @@ def _columns(rule: Rule, tree: exp.Query) -> list[Fault]:
     for select in tree.selects:
         if select.alias_or_name == "status":
             value = select.unalias()
-            cases = list(value.find_all(exp.Case))
-            if isinstance(value, exp.Case) and any(case.args.get("default") is None for case in cases):
+            results = _results(value)
+            if isinstance(value, exp.Case) and None in results:
                 faults.append(_fault(rule, _line(value), "the status CASE has no ELSE", "say what holds otherwise"))
-            results = [branch.args["true"] for case in cases for branch in case.args["ifs"]]
-            results += [case.args["default"] for case in cases if case.args.get("default") is not None]
-            for literal in results:
-                if isinstance(literal, exp.Literal) and literal.this not in set(Status):
-                    hint = did_you_mean(literal.this, [status.value for status in Status])
-                    faults.append(_fault(rule, _line(value), f"{literal.this!r} is no status", hint))
-                if isinstance(literal, exp.Literal) and literal.this == Status.WAIVED:
+            for word in (result.this for result in results if isinstance(result, exp.Literal)):
+                if word not in set(Status):
+                    hint = did_you_mean(word, [status.value for status in Status])
+                    faults.append(_fault(rule, _line(value), f"{word!r} is no status", hint))
+                if word == Status.WAIVED:
                     faults.append(_fault(rule, _line(value), "a rule does not waive", "waivers do"))
     return faults
 
@@ -196,16 +194,15 @@ def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
             continue
         faults += [
             _fault(rule, 1, f"reason {code!r} has no sentence", "add it under messages")
-            for code in _codes(select.unalias())
+            for code in (found.this for found in _results(select.unalias()) if isinstance(found, exp.Literal))
             if code not in said and not code.startswith("judged_by:")
         ]
     return faults
 
 
-def _codes(value: exp.Expr) -> list[str]:
-    """Give the literals that a CASE can result in."""
-    found = []
-    for case in value.find_all(exp.Case):
-        results = [branch.args["true"] for branch in case.args["ifs"]] + [case.args.get("default")]
-        found += [result.this for result in results if isinstance(result, exp.Literal) and result.is_string]
-    return found
+def _results(value: exp.Expr | None) -> list[exp.Expr | None]:
+    """Give what an expression can result in: the branches of a CASE, at any depth; None for one without ELSE."""
+    if not isinstance(value, exp.Case):
+        return [value]
+    branches = [*(branch.args["true"] for branch in value.args["ifs"]), value.args.get("default")]
+    return [result for branch in branches for result in _results(branch)]

@@ -211,7 +211,13 @@ class Oracle:
         days = {(moment + offset).date() for moment in moments}
         today = (self.as_of + offset).date()
         span = policy["retentionPolicy"]["dailySchedule"]["retentionDuration"]
-        first = max(min(days), today - timedelta(days=int(span["count"] * _DAYS[span["durationType"]])))
+        # On a first run the promise is judged from the first three days in a row that have a point.
+        day = timedelta(days=1)
+        daily = [d for d in sorted(days) if d + day in days and d + 2 * day in days]
+        if not daily:
+            return "not_yet_due", None
+        kept = int(span["count"] * _DAYS[span["durationType"]])
+        first = max(daily[0], today - timedelta(days=kept - 1))
         if first >= today:
             return "not_yet_due", None
         gaps = [first + timedelta(days=n) not in days for n in range((today - first).days)]

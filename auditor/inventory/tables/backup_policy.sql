@@ -9,6 +9,8 @@ SELECT
          THEN 'V2' ELSE 'V1' END                   AS policy_type,           -- V2 = Enhanced
     lower(r.properties.schedulePolicy.scheduleRunFrequency) AS schedule,     -- hourly, daily, weekly
     r.properties.schedulePolicy.hourlySchedule.interval AS hourly_interval,  -- hours between runs of an hourly schedule
+    try_cast(regexp_extract(run_at, 'T(\d\d):', 1) AS INTEGER) * 60
+        + try_cast(regexp_extract(run_at, 'T\d\d:(\d\d)', 1) AS INTEGER) AS run_minutes, -- first run of the day, minutes after midnight of the zone
     r.properties.timeZone                          AS time_zone,             -- Windows zone id; null = UTC
     r.properties.retentionPolicy.dailySchedule.retentionDuration.count AS daily_count,         -- null = no daily retention
     r.properties.retentionPolicy.dailySchedule.retentionDuration.durationType AS daily_unit,   -- Days, Weeks, Months, Years
@@ -22,12 +24,17 @@ SELECT
     r.properties.instantRpRetentionRangeInDays     AS instant_restore_days,  -- operational tier
     r.properties.protectedItemsCount               AS protected_items_count  -- items that use it
 FROM (
-    SELECT unnest(from_json(body, '{"data": [{
+    -- Of a run time only the time of day counts, in the policy's zone, whatever zone it is written with.
+    SELECT r, coalesce(r.properties.schedulePolicy.scheduleRunTimes[1],
+                       r.properties.schedulePolicy.dailySchedule.scheduleRunTimes[1],
+                       r.properties.schedulePolicy.hourlySchedule.scheduleWindowStartTime) AS run_at
+    FROM (SELECT unnest(from_json(body, '{"data": [{
         "id": "VARCHAR", "name": "VARCHAR",
         "properties": {
             "backupManagementType": "VARCHAR", "policyType": "VARCHAR", "timeZone": "VARCHAR",
             "schedulePolicy": {"schedulePolicyType": "VARCHAR", "scheduleRunFrequency": "VARCHAR",
-                               "hourlySchedule": {"interval": "INTEGER"}},
+                               "scheduleRunTimes": ["VARCHAR"], "dailySchedule": {"scheduleRunTimes": ["VARCHAR"]},
+                               "hourlySchedule": {"interval": "INTEGER", "scheduleWindowStartTime": "VARCHAR"}},
             "retentionPolicy": {
                 "retentionPolicyType": "VARCHAR",
                 "dailySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}},
@@ -36,7 +43,7 @@ FROM (
                 "yearlySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}}},
             "instantRpRetentionRangeInDays": "INTEGER", "protectedItemsCount": "INTEGER"}
     }]}').data) AS r
-    FROM page
+    FROM page)
 );
 SELECT s.*,
     z.offset_minutes AS standard_offset_minutes, -- what the zone's standard time is ahead of UTC; null for a zone that is not known

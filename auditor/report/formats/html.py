@@ -43,7 +43,7 @@ def render(report: Report) -> bytes:
             state=report.state,
             worst=[row for row in report.findings if row.status is not Status.NOT_APPLICABLE][:MOST_WITHOUT_SCRIPT],
             areas=_areas(report),
-            subscriptions=sorted({row.subscription_name or row.subscription_id for row in report.findings} - {""}),
+            subscriptions=_subscriptions(report),
             statuses=packing.STATUSES,
             limits={"rows": MOST_ROWS},
             steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
@@ -67,6 +67,13 @@ def _policy(script: str, style: str) -> str:
 
 def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _subscriptions(report: Report) -> list[tuple[str, str]]:
+    """List the subscriptions that have a finding, by id: several may share a name."""
+    seen = {row.subscription_id for row in report.findings} - {""}
+    labels = ((key, report.subscription_labels[key]) for key in seen)
+    return sorted(labels, key=lambda it: (it[1].casefold(), it[0]))
 
 
 def _areas(report: Report) -> list[tuple[str, list[tuple[int, str, str, dict[str, int]]]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import gc
 import hashlib
 import importlib
@@ -18,14 +19,14 @@ from markupsafe import Markup
 
 from auditor.errors import UsageError
 from auditor.model import Status
-from auditor.report import page, remedy, wording
+from auditor.report import page, remedy, values, wording
 from auditor.report.charts import WORST_FIRST
 from auditor.report.formats import json as record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from auditor.model import Machine
+    from auditor.model import Finding, Machine
     from auditor.report.causes import Affected, Cause
     from auditor.report.promises import Promise
     from auditor.report.view import Report
@@ -79,11 +80,15 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A cause with the rows that fit under the cap, and the values read for its first resource."""
+    """A cause with the rows that fit under the cap, and the values read: shared ones once, the others by row."""
 
     cause: Cause
-    rows: tuple[Affected, ...]
+    rows: tuple[tuple[Affected, str], ...]
+    """Each with its details in words."""
+    pairs: tuple[values.Pair, ...]
     values: tuple[tuple[str, str], ...]
+    ended: tuple[str, ...]
+    """Waivers that have ended, in words."""
     portal: str
     az: str
     """The fix; with names filled in where the block tells a single resource."""
@@ -173,7 +178,7 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
     css = environment.from_string("{% autoescape false %}" + page.source("pdf.css") + "{% endautoescape %}").render(
         faces=fonts.faces(), body=body, table=table
     )
-    blocks, shown = _capped(report.causes)
+    blocks, shown = _capped(report, texts)
     return environment.get_template(
         "pdf.html"
     ).render(
@@ -188,8 +193,7 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
         main_tier=_main_tier(report),
         machines=report.machines[:MOST_MACHINES],
         limits={"rows": MOST_ROWS},
-        details=_details,
-        place=_place,
+        place=functools.partial(_place, report.subscription_labels),
         tally=_tally,
         steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
         attachments=tuple(enclosed),
@@ -218,10 +222,10 @@ def _sections(texts: wording.Texts) -> Mapping[str, Section]:
     return {key: Section(numbers.get(key, ""), texts(f"sections.{key}")) for key in _ORDER}
 
 
-def _capped(causes: Iterable[Cause]) -> tuple[list[Block], int]:
+def _capped(report: Report, texts: wording.Texts) -> tuple[list[Block], int]:
     blocks: list[Block] = []
     shown = 0
-    for cause in causes:
+    for cause in report.causes:
         rows = []
         for row in cause.rows:
             size = 1 + len(row.also)
@@ -231,31 +235,52 @@ def _capped(causes: Iterable[Cause]) -> tuple[list[Block], int]:
             shown += size
         if not rows:
             break
-        values = tuple(_values(cause.rows[0].finding.evidence))
+        found = [row.finding for row in rows]
+        own = values.differing(found)
         known = remedy.names(cause.rows[0].finding) if len(cause.rows) == 1 else {}
         fix = cause.rule.remediation
         portal, az = remedy.path(fix.get("portal", ""), known), remedy.command(fix.get("az", ""), known)
-        blocks.append(Block(cause, tuple(rows), values, portal, az))
+        blocks.append(
+            Block(
+                cause,
+                tuple((row, _details(report, cause, row, own)) for row in rows),
+                values.pairs(found, texts),
+                values.common(found, texts),
+                _ended(found, texts),
+                portal,
+                az,
+            )
+        )
     return blocks, shown
 
 
-def _values(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in evidence.items():
-        if wording.plain(value) is not None and not name.endswith("_id"):
-            yield name, wording.read_value(name, value)
+def _ended(rows: Iterable[Finding], texts: wording.Texts) -> tuple[str, ...]:
+    serials: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.waiver and row.waiver.get("expired"):
+            serials.setdefault(wording.ends_on(row.waiver), []).append(row.serial)
+    return tuple(
+        f"{texts('rows.waiver_ended', id=waiver, when=when)} ({', '.join(of)})" for (waiver, when), of in serials.items()
+    )
 
 
-def _details(cause: Cause, row: Affected) -> str:
+def _details(report: Report, cause: Cause, row: Affected, names: Sequence[str]) -> str:
     """Say what a row adds to its block: its own figures, where it is, whose it is, its waiver, what it explains."""
     texts = wording.texts()
     it = row.finding
     said = [] if cause.reason else [it.reason]
-    said.append(", ".join(part for part in (it.resource_group, it.subscription_name) if part) or texts("words.tenant"))
+    if figures := values.own(it, names, texts):
+        said.append(figures)
+    place = report.subscription_labels[it.subscription_id] if it.subscription_id else ""
+    said.append(", ".join(part for part in (it.resource_group, place) if part) or texts("words.tenant"))
     said.append(it.owner or texts("words.no_owner"))
     if it.due:
         said.append(texts("rows.due", when=it.due))
     said.append(texts("rows.since", when=it.first_seen.date()))
-    if it.waiver:
+    if it.waiver and it.waiver.get("expired"):
+        waiver, when = wording.ends_on(it.waiver)
+        said.append(texts("rows.waiver_ended", id=waiver, when=when))
+    elif it.waiver:
         said.append(texts("rows.waiver", **_chosen(it.waiver, "id", "approver", "expires_on")))
     if it.response:
         said.append(texts("rows.response", **_chosen(it.response, "action", "owner", "due")))
@@ -268,9 +293,9 @@ def _chosen(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: record.get(name, wording.DASH) for name in names}
 
 
-def _place(machine: Machine) -> str:
+def _place(labels: Mapping[str, str], machine: Machine) -> str:
     texts = wording.texts()
-    where = ", ".join(part for part in (machine.resource_group, machine.subscription_name) if part)
+    where = ", ".join(part for part in (machine.resource_group, labels[machine.subscription_id]) if part)
     return "; ".join((where, machine.tier or texts("words.no_tier"), machine.owner or texts("words.no_owner")))
 
 
