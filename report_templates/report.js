@@ -32,7 +32,12 @@
   const hours = (value) => value === null ? T.nothing : value < 96 ? Math.floor(value * 100) / 100 + " h" : Math.floor(value / 24 * 100) / 100 + " d";
   // A name in a command comes from a stranger: it is quoted for the shell; what is not known is described in words.
   const quote = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : "'" + seen(text).replaceAll("'", "'\"'\"'") + "'";
-  const filled = (text, known, wrap) => text.replace(/\{(\w+)\}/g, (_, name) => known[name] ? wrap(known[name]) : "<" + name.replaceAll("_", " ") + ">");
+  const filled = (text, known, wrap) => text.replace(/\{(\w+)\}|<(vault-group|vault|container|item)>/g, (place, name, part) => {
+    const value = known[name || part.replace("-", "_")];
+    return value ? wrap(value) : name ? "<" + name.replaceAll("_", " ") + ">" : place;
+  });
+  const ITEM = /\/subscriptions\/[^/]+\/resourcegroups\/(?<vault_group>[^/]+)\/providers\/[^/]+\/vaults\/(?<vault>[^/]+)(?:\/backupfabrics\/[^/]+\/protectioncontainers\/(?<container>[^/]+)\/protecteditems\/(?<item>[^/]+))?$/i;
+  const placeOf = (r) => R.sub[r] < 0 ? null : D.subscriptions[R.sub[r]][1];
   const idOf = (r) => D.heads[R.head[r]] + (R.tail[r] === 0 ? R.name[r].toLowerCase() : R.tail[r]);
 
   async function unpack() {
@@ -47,7 +52,7 @@
       haystack = new Array(total);
       for (let i = 0; i < total; i++) {
         const r = F.resource[i];
-        haystack[i] = [F.serial[i], R.name[r], string(R.group[r]), string(R.sub[r]), string(R.owner[r]), D.rules[F.rule[i]].id, string(F.reason[i])].join("\n").toLowerCase();
+        haystack[i] = [F.serial[i], R.name[r], string(R.group[r]), placeOf(r), string(R.owner[r]), D.rules[F.rule[i]].id, string(F.reason[i])].join("\n").toLowerCase();
       }
     }
     return haystack;
@@ -77,7 +82,7 @@
     const status = filters.status || "", wanted = T.statuses.indexOf(status);
     const severity = SEVERITIES.indexOf(filters.severity || "");
     const rule = filters.rule ? D.rules.findIndex((it) => it.id === filters.rule) : -1;
-    const subscription = filters.subscription ? D.strings.indexOf(filters.subscription) : -1;
+    const subscription = filters.subscription ? D.subscriptions.findIndex(([id]) => id === filters.subscription) : -1;
     const terms = (filters.q || "").toLowerCase().split(/\s+/).filter(Boolean);
     const texts = terms.length ? words() : null;
     const kept = new Int32Array(total);
@@ -170,7 +175,7 @@
     const [name, where, narrow] = cells[3].children;
     name.textContent = seen(R.name[r]);
     name.title = R.name[r].length > 40 ? seen(R.name[r]) : "";
-    where.textContent = seen([string(R.group[r]), string(R.sub[r])].filter(Boolean).join(", "));
+    where.textContent = seen([string(R.group[r]), placeOf(r)].filter(Boolean).join(", "));
     narrow.textContent = rule.title;
     cells[4].children[0].textContent = rule.title;
     cells[4].children[1].textContent = seen(string(F.reason[i]) || "");
@@ -268,9 +273,11 @@
   function openFinding(i, from, focus = true) {
     current = i;
     const r = F.resource[i], rule = D.rules[F.rule[i]], machine = r < M.verdicts.length;
-    const evidence = D.keys[F.keys[i]].map((name, n) => [name.replaceAll("_", " "), F.values[i][n]]);
+    const read = Object.fromEntries(D.keys[F.keys[i]].map((name, n) => [name, F.values[i][n]]));
+    const pairs = rule.pairs.filter(([demanded]) => demanded in read), paired = new Set(pairs.flat());
+    const evidence = Object.entries(read).filter(([name]) => !paired.has(name)).map(([name, value]) => [D.columns[name], value]);
     const known = { resource_id: idOf(r), resource_name: R.name[r], resource_group: string(R.group[r]), subscription_id: (/subscriptions\/([^/]+)/.exec(idOf(r)) || [])[1] };
-    D.keys[F.keys[i]].forEach((name, n) => { known[name] = F.values[i][n]; });
+    Object.assign(known, (ITEM.exec(read.item_id || "") || {}).groups, read);
     const az = filled(rule.az, known, quote);
     show([F.serial[i] + "  ", statusWord(F.status[i]), ", " + T.severity[F.severity[i]] + ": " + rule.title], [
       make("p", {}, make("strong", {}, R.name[r])),
@@ -278,6 +285,9 @@
         [T.history, string(F.since[i])], [T.class_tier, [string(R["class"][r]), string(R.tier[r])].filter(Boolean).join(" / ")], [T.explained, F.group[i] < 0 ? null : D.rules[F.group[i]].id],
         [T.waiver, string(F.waiver[i])], [T.response, string(F.response[i])], [T.baseline, string(F.baseline[i])], [T.resource_id, idOf(r)]]),
       rule.portal || rule.az ? [make("h4", {}, T.do), rule.portal && make("p", {}, filled(rule.portal, known, (text) => text)), az && make("pre", {}, az), az && copier(T.copy, () => az)] : null,
+      pairs.length ? make("table", {},
+        make("thead", {}, make("tr", {}, ...[T.value, T.demanded, T.observed].map((text) => make("th", { scope: "col" }, text)))),
+        make("tbody", {}, ...pairs.map(([demanded, observed]) => make("tr", {}, make("td", {}, D.columns[observed] || observed.replaceAll("_", " ")), make("td", {}, read[demanded]), make("td", {}, read[observed] || T.nothing))))) : null,
       evidence.length ? [make("h4", {}, T.values), facts(evidence)] : null,
       machine ? chain(r) : null,
       make("h4", {}, T.why), make("p", {}, rule.rationale),

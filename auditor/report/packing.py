@@ -101,7 +101,8 @@ class _Packer:
             "strings": self.strings.values,
             "subscriptions": [[key, self.report.subscription_labels[key]] for key in self.subscriptions.values],
             "columns": {
-                name: values.label(name, self.texts) for name in sorted({name for row in self.keys.values for name in row})
+                name: values.label(name, self.texts)
+                for name in sorted({name for row in self.keys.values for name in row})
             },
         }
 

@@ -154,9 +154,7 @@ def build(results: Results, *, all_rows: bool = False, language: str = "en") -> 
         ),
         statuses=statuses,
         promises=promises(results.tiers, machines, texts),
-        actions=by_cause.actions(
-            told, whole.unread, labels, texts
-        ),
+        actions=by_cause.actions(told, whole.unread, labels, texts),
         changes=_changes(results, findings, texts),
         causes=told,
         told=sum(1 for row in findings if row.status in by_cause.TOLD),
