@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auditor.bundle import Covered
+from auditor.document import did_you_mean
 from auditor.errors import NoRunError, UsageError
 from auditor.inventory import catalogue
 from auditor.model import NOT_ASKED, Coverage, CoverageState, Gap, Subscription
@@ -183,7 +184,7 @@ class _Collection:
 
         async def one(table: Table, group: Sequence[str] | None) -> None:
             async with width:
-                rows = await self._ask(table, group, visible if group is None else group, keep=table.name in kept)
+                rows = await self._ask(table, group, [""] if group is None else group, keep=table.name in kept)
             kept.setdefault(table.name, []).extend(rows)
 
         questions: list[tuple[Table, Sequence[str] | None]] = []
@@ -202,7 +203,7 @@ class _Collection:
         """Ask one question of one group of subscriptions and enter what came; give the rows where they are kept.
 
         A result that does not add up (a row lost, or told twice, because resources moved between pages) is asked for
-        once more before it counts as partial.
+        once more, then subscription by subscription, so that only those count as partial that are.
         """
         self.tell(table.name)
         kept: list[Row] = []
@@ -223,8 +224,12 @@ class _Collection:
             state = CoverageState.PARTIAL if reason else CoverageState.COMPLETE
             if state.whole:
                 break
+        if reason and reason == tally.lack() and subscriptions is not None and len(subscriptions) > 1:
+            for key in subscriptions:
+                kept += await self._ask(table, [key], [key], keep=keep)
+            return kept
         for key in covering:
-            received = tally.by_subscription[key]
+            received = tally.by_subscription[key] if key else tally.rows
             self.rows.append(Coverage(table.name, key, state, received if state.whole else None, received, reason))
         return kept
 
@@ -370,7 +375,7 @@ def _place(seen: Mapping[str, Row], scope: Scope) -> _Place:
         audited |= below
     if not scope.subscriptions and not scope.management_groups:
         audited = set(seen)
-    excluded = {key for name in scope.exclude_subscriptions if (key := _named(seen, name, "--exclude-subscription"))}
+    excluded = _excluded(seen, scope, audited)
     audited -= excluded
     coverage = []
     if isinstance(scope.expect_subscriptions, tuple):
@@ -391,6 +396,20 @@ def _place(seen: Mapping[str, Row], scope: Scope) -> _Place:
     listed = [_subscription(key, row, audited, excluded) for key, row in sorted(seen.items())]
     listed += [Subscription(name, name, "", (), "unreadable", 0) for name in sorted(unread)]
     return _Place(audited, listed, coverage)
+
+
+def _excluded(seen: Mapping[str, Row], scope: Scope, audited: set[str]) -> set[str]:
+    found = {name: _named(seen, name, "--exclude-subscription") for name in scope.exclude_subscriptions}
+    for name, key in found.items():
+        if key is None:
+            names = [str(row.get("name", "")) for row in seen.values()]
+            raise UsageError(
+                f"--exclude-subscription {name}: no such subscription is visible", did_you_mean(name, names)
+            )
+    excluded = {key for key in found.values() if key}
+    if audited and not audited - excluded:
+        raise UsageError("--exclude-subscription leaves nothing to audit", "leave out fewer, or widen the scope")
+    return excluded
 
 
 def _named(seen: Mapping[str, Row], wanted: str, option: str) -> str | None:

@@ -35,9 +35,9 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
     """Write history.parquet (kind, key, first_seen): what is known by now, with the moment it was first seen.
 
     Kinds: `vm`, `protected_item` and `vault` (key: lower-cased ARM id); `promise` (a protected item with its policy and
-    what that keeps daily, so that a changed policy begins anew; see the macro in inventory/resources.sql); and `finding`
-    (key: `<rule>/<resource id>`, of those that did not pass when last looked at). A vault is forgotten when it is gone,
-    not when it can't be read.
+    what that keeps daily, so that a changed policy begins anew; see the macro in inventory/resources.sql); and
+    `finding` (key: `<rule>/<resource id>`, of those that did not pass when last looked at). A vault is forgotten when
+    it is gone, not when it can't be read.
 
     Args:
         previous: the run before; None for the first.

@@ -53,6 +53,15 @@ class Settings:
     """All options as given, for the report."""
 
 
+def check_store(store: Path, as_of: datetime) -> None:
+    """Make sure, before anybody signs in, that a run can be written.
+
+    Raises:
+        UsageError: the store can't be written, or has a run of that moment.
+    """
+    bundle.create(store, as_of).abandon()
+
+
 async def run(
     azure: Azure, given: Inputs, settings: Settings, *, store: Path, as_of: datetime, tell: Tell = silent
 ) -> Bundle:

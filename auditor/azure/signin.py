@@ -79,7 +79,7 @@ class SignIn:
             token = await self._credential.get_token(self._cloud.scope, **options)
         except AzureError as error:  # refused, no credential here, or no way to the authority
             said = (str(error).splitlines() or [type(error).__name__])[0]
-            remedy = "run `az login`, or give a managed or workload identity; see docs/sign-in"
+            remedy = "run `az login`, or give a managed or workload identity; see docs/permissions.md"
             raise NoRunError(f"could not sign in to {self._cloud.authority}: {said}", remedy) from error
         self.identity = _owner(token)
 

@@ -44,6 +44,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
     moment: datetime = options["as_of"] or datetime.now(UTC).replace(microsecond=0)
     settings = common.settings_of(options, common.scope_of(options), chosen)
     wanted = pipeline.wanted_reports(options["report"])
+    pipeline.check_store(options["store"], moment)
     given = inputs.read(options["standard"], options["waivers"], options["rules"])
     store: Path = options["store"]
     with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:

@@ -66,7 +66,7 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
     kinds = {row[0]: row[1] for row in con.execute("DESCRIBE verdict").fetchall()}
     severity = quote(book.severities[rule.id].value)
     # A severity that the organisation has set holds against the rule's own grading.
-    if "severity" in kinds and book.severities[rule.id] is rule.file.severity:
+    if "severity" in kinds and rule.id not in book.overridden:
         severity = f"coalesce(v.severity, {severity})"
     packed = ", ".join(f"{name} := {_rounded(name, kinds[name])}" for name in columns)
     evidence = f"to_json(struct_pack({packed}))" if columns else "'{}'::JSON"

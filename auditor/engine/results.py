@@ -212,10 +212,11 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
         f"""
         SELECT f.resource_id, f.status, f.severity, f.reason, f.evidence, f.waiver_id, n.class, n.tier, n.owner,
                r.resource_name, r.resource_group, r.subscription_id, r.subscription_name,
-               epoch(k.first_seen) AS first_seen
+               epoch(k.first_seen) AS first_seen, coalesce(t.severity_shift, 0) AS severity_shift
         FROM {_parquet(judged, rule.id)} f
         JOIN {kind} n ON n.resource_no = f.resource_no
         JOIN resource r ON r.resource_no = f.resource_no
+        LEFT JOIN tier t ON t.tier = n.tier
         LEFT JOIN known k ON k.kind = 'finding' AND k.key = {quote(rule.id)} || '/' || f.resource_id
         WHERE f.status <> 'pass'
         """
@@ -223,7 +224,7 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
     made = []
     for row in rows:
         status, severity = Status(row[1]), Severity(row[2])
-        evidence = _evidence(json.loads(row[4]) if row[4] else {}, status, judged.as_of)
+        evidence = _evidence(json.loads(row[4]) if row[4] else {}, status, judged.as_of, row[14])
         first = datetime.fromtimestamp(row[13], UTC) if row[13] is not None else judged.as_of
         waiver = waivers.get(row[5]) if row[5] else None
         allowed = sla.get(severity.value) if status is Status.FAIL else None
@@ -262,8 +263,8 @@ def fingerprint(rule_id: str, resource_id: str) -> str:
     return hashlib.sha256(f"{rule_id}\n{resource_id}".encode()).hexdigest()
 
 
-def _evidence(values: dict[str, Any], status: Status, as_of: datetime) -> dict[str, Any]:
-    """Make the SQL's columns readable: parts as a list, hours to maturity as a moment."""
+def _evidence(values: dict[str, Any], status: Status, as_of: datetime, shift: int) -> dict[str, Any]:
+    """Make the SQL's columns readable: parts as a list, shifted like the row; hours to maturity as a moment."""
     ripens = values.pop("matures_in_hours", None)
     if status is Status.NOT_YET_DUE and ripens is not None:
         moment = (as_of + timedelta(hours=float(ripens))).astimezone(UTC).replace(microsecond=0)
@@ -271,7 +272,7 @@ def _evidence(values: dict[str, Any], status: Status, as_of: datetime) -> dict[s
     parts = values.get("parts")
     if isinstance(parts, str):
         pairs = (part.partition(":") for part in parts.split(", ") if part)
-        values["parts"] = [{"code": code, "severity": severity} for code, _, severity in pairs]
+        values["parts"] = [{"code": code, "severity": Severity(word).shifted(shift).value} for code, _, word in pairs]
     return values
 
 
@@ -323,7 +324,8 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
     rows = facts.rows(
         f"""
         WITH found AS (
-                 SELECT item_no, slot_no FROM recovery_point UNION SELECT item_no, day_no FROM recovery_point WHERE by_hand
+                 SELECT item_no, slot_no FROM recovery_point
+                 UNION SELECT item_no, day_no FROM recovery_point WHERE by_hand
              ),
              total AS (
                  SELECT e.vm_no, count(*) AS expected, count(*) FILTER (f.slot_no IS NULL) AS missing

@@ -28,6 +28,8 @@ def lay(facts: Facts, waivers: Sequence[Waiver], today: date) -> None:
         "(waiver_id VARCHAR, rule VARCHAR, resource_no INTEGER, expired BOOLEAN, expires_on DATE)"
     )
     for waiver in waivers:
+        if waiver.approved_on > today:
+            continue  # nobody has answered for it yet
         facts.con.execute(
             f"INSERT INTO waiver SELECT {quote(waiver.id)}, {quote(waiver.rule)}, r.resource_no, "
             f"{waiver.expires_on <= today}, DATE '{waiver.expires_on}' FROM resource r WHERE {waiver.match.sql('r')}"
@@ -51,7 +53,9 @@ def records(
         matched = covered.get(waiver.id, 0)
         population = populations.get(waiver.rule, 0)
         notes = []
-        if matched == 0:
+        if waiver.approved_on > today:
+            notes.append(f"not in force before it is approved, on {waiver.approved_on}")
+        elif matched == 0:
             notes.append("covers no fail of this run")
         elif population and 100 * matched / population > BROAD_PCT:
             notes.append(

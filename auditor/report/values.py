@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ _PAIRS = (
 _KEPT = re.compile(r"policy_(\w+)_days")
 _UNITS = re.compile(r"_(hours|days|gib|pct)$")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_CODE = re.compile(r"[a-z]+(_[a-z]+)+")
+"""A code that reads as words."""
 _SILENT = frozenset({"resource_name", "age_days"})
 """Columns that repeat what stands beside them."""
 
@@ -63,29 +66,36 @@ def pairs(rows: Sequence[Finding], texts: Texts) -> tuple[Pair, ...]:
     """Set what was demanded beside what was observed, over all rows of a block."""
     made = []
     for demanded, observed in pairs_of(rows[0].rule, rows[0].evidence):
-        asked = _range([row.evidence.get(demanded) for row in rows], demanded, texts)
+        asked = _range([row.evidence.get(demanded) for row in rows], demanded, "by_tier", texts)
         if asked:
             limit = texts("values_limit.least" if demanded == "demanded_days" else "values_limit.most", value=asked)
-            slack = _range([row.evidence.get("rpo_tolerance_hours") for row in rows], "_hours", texts)
+            slack = _range([row.evidence.get("rpo_tolerance_hours") for row in rows], "_hours", "by_tier", texts)
             if slack and demanded in {"rpo_hours", "vault_rpo_hours"}:
                 limit += texts("values_limit.tolerance", value=slack)
-            found = _range([row.evidence.get(observed) for row in rows], observed, texts) or texts("words.none")
-            made.append(Pair(label(observed, texts), limit, found))
+            found = _range([row.evidence.get(observed) for row in rows], observed, "range", texts)
+            made.append(Pair(label(observed, texts), limit, found or texts("words.none")))
     return tuple(made)
 
 
-def _range(values: Iterable[Any], name: str, texts: Texts) -> str:
+def _range(values: Iterable[Any], name: str, several: str, texts: Texts) -> str:
     numbers = [float(value) for value in map(wording.plain, values) if isinstance(value, (int, float))]
     if not numbers:
         return ""
     lowest, highest = (_written(name, value) for value in (min(numbers), max(numbers)))
-    return lowest if lowest == highest else texts("values_limit.range", lowest=lowest, highest=highest)
+    return lowest if lowest == highest else texts(f"values_limit.{several}", lowest=lowest, highest=highest)
 
 
 def _written(name: str, value: float) -> str:
     if name.endswith("_hours"):
         return wording.age(value)
+    if name.endswith("_pct"):
+        value = math.ceil(value * 10 - 1e-9) / 10  # a share of what is missing never looks smaller than it is
     return wording.keep(value) if name.endswith("_days") else wording.read_value(name, value)
+
+
+def _said(name: str, value: Any) -> str:
+    text = wording.read_value(name, value)
+    return text.replace("_", " ") if name == "parts" or (_CODE.fullmatch(text) and not name.endswith("_name")) else text
 
 
 def common(rows: Sequence[Finding], texts: Texts) -> tuple[tuple[str, str], ...]:
@@ -96,7 +106,7 @@ def common(rows: Sequence[Finding], texts: Texts) -> tuple[tuple[str, str], ...]
         for name, value in _told(rows[0].evidence)
         if name not in paired and all(row.evidence.get(name) == value for row in rows[1:])
     }
-    return tuple((label(name, texts), wording.read_value(name, value)) for name, value in shared.items())
+    return tuple((label(name, texts), _said(name, value)) for name, value in shared.items())
 
 
 def differing(rows: Sequence[Finding]) -> tuple[str, ...]:
@@ -119,11 +129,13 @@ def own(row: Finding, names: Sequence[str], texts: Texts) -> str:
                 continue
         elif isinstance(value, str) and value in row.reason:
             continue
-        told.append(f"{label(name, texts)} {wording.read_value(name, value)}")
+        told.append(f"{label(name, texts)} {_said(name, value)}")
     return ", ".join(told)
 
 
 def _told(evidence: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in evidence.items():
-        if wording.plain(value) is not None and not name.endswith("_id") and name not in _SILENT:
+        if wording.plain(value) is None or name.endswith("_id") or name in _SILENT:
+            continue
+        if name != "parts" or len(value) > 1:  # a single part says what the reason says
             yield name, value

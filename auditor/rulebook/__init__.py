@@ -112,6 +112,8 @@ class Rulebook:
     rules: tuple[Rule, ...]
     params: Mapping[str, Mapping[str, Any]]
     severities: Mapping[str, Severity]
+    overridden: frozenset[str] = frozenset()
+    """Rules whose severity the standard sets, against their own grading."""
 
     @property
     def digest(self) -> str:
@@ -169,7 +171,8 @@ def read(folders: Sequence[Path] = (), choice: RuleChoice | None = None, *, ship
     active = sorted((r for r in seen.values() if r.id not in off and (not r.file.extra or r.id in extras)), key=_order)
     if not active:
         raise UsageError("no rule is left to run", "look at rules.disable in the standard")
-    return Rulebook(tuple(active), params, severities)
+    overridden = frozenset(choice.severity_override) if choice else frozenset()
+    return Rulebook(tuple(active), params, severities, overridden)
 
 
 def _order(rule: Rule) -> tuple[int, str]:

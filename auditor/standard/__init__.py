@@ -18,6 +18,8 @@ from auditor.standard.schema import ClassRule, StandardFile, Tier, Waiver, Waive
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from auditor.document import Key
+
 __all__ = ["ClassRule", "Standard", "Tier", "Waiver", "default_path", "read", "read_waivers"]
 
 
@@ -81,6 +83,7 @@ def read(path: Path, name: str | None = None) -> Standard:
     tiers = {tier: _resolve(document, file, tier, faults) for tier in file.tiers}
     if not faults:
         _check_classes(document, file, faults)
+        _check_promises(document, file, faults)
     if faults:
         raise DocumentError(faults)
     text = path.read_text(encoding="utf-8")
@@ -122,6 +125,26 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         old = result.get(key)
         result[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return result
+
+
+def _check_promises(document: Document, file: StandardFile, faults: list[Fault]) -> None:
+    """Refuse what this release does not do: a demand that is read and ignored would be a false promise."""
+    wishes: tuple[tuple[Key, bool], ...] = (
+        (("population", "accept_disk_backup"), file.population.accept_disk_backup),
+        (("population", "accept_third_party"), bool(file.population.accept_third_party)),
+        (("population", "deallocated_exclude_after"), file.population.deallocated_exclude_after is not None),
+        (("waivers", "approver_not_requester"), not file.waivers.approver_not_requester),
+    )
+    for key, wished in wishes:
+        if wished:
+            remedy = "leave it at its default"
+            faults.append(document.fault(key, f"{'.'.join(map(str, key))} is not possible in this release", remedy))
+    for number, name in enumerate(file.waivers.required):
+        if name not in Waiver.model_fields:
+            said = f"waivers.required: a waiver has no field {name!r}"
+            faults.append(
+                document.fault(("waivers", "required", number), said, did_you_mean(name, Waiver.model_fields))
+            )
 
 
 def _check_classes(document: Document, file: StandardFile, faults: list[Fault]) -> None:

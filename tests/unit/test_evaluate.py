@@ -221,3 +221,16 @@ def test_a_vm_of_unknown_age_has_no_grace(tmp_path: Path) -> None:
     young = {**vm("young"), "properties": {"timeCreated": "2026-11-22T01:00:00.1234567+00:00"}}
     rows = judged(tmp_path, [ageless, young])["vm-unprotected"]
     assert {name: row["status"] for name, row in rows.items()} == {"ageless": "fail", "young": "not_yet_due"}
+
+
+def test_a_waiver_that_nobody_has_approved_yet_covers_nothing(tmp_path: Path) -> None:
+    early = waiver(approved_on=date(2026, 11, 23), expires_on=date(2027, 1, 1))
+    row = judged(tmp_path, [vm("a")], waivers=[early])["vm-unprotected"]["a"]
+    assert (row["status"], row["waiver_id"]) == ("fail", None)
+
+
+def test_a_severity_set_to_the_rules_own_still_beats_its_grading() -> None:
+    plain = rulebook.read((), RuleChoice(severity_override={"snapshot-stale": "low"}))
+    assert plain.overridden == {"snapshot-stale"}
+    assert plain.severities["snapshot-stale"] == "low"
+    assert BOOK.overridden == frozenset()

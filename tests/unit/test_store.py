@@ -104,6 +104,7 @@ def test_a_point_counts_as_vaulted_only_by_a_valid_tier(tmp_path: Path) -> None:
         point("3", "2026-11-19T20:00:00Z", ("InstantRP", "Deleted"), ("HardenedRP", "Disabled")),
         point("4", "2026-11-18T20:00:00Z", ("HardenedRP", "Deleted"), ("ArchivedRP", "Rehydrated")),
         point("5", "2026-11-17T20:00:00Z"),
+        point("6", "2026-11-16T20:00:00Z", recoveryPointTierDetails=[]),
     ]
     build(tmp_path, protected_item=[graph(item())], recovery_point=[listed(*points, subject=ITEM.lower())])
     assert rows(tmp_path, "recovery_point", "resource_name, usable, vaulted") == [
@@ -112,6 +113,7 @@ def test_a_point_counts_as_vaulted_only_by_a_valid_tier(tmp_path: Path) -> None:
         ("3", False, False),
         ("4", True, True),
         ("5", True, None),
+        ("6", True, None),
     ]
 
 
@@ -129,6 +131,7 @@ def test_a_point_counts_as_vaulted_only_by_a_valid_tier(tmp_path: Path) -> None:
         ("India Standard Time", "2026-11-21T18:29:59Z", "2026-11-21"),
         ("India Standard Time", "2026-11-21T18:30:00Z", "2026-11-22"),
         ("Pacific Standard Time", "2026-11-22T07:59:00Z", "2026-11-21"),
+        ("INDIA standard time", "2026-11-21T18:30:00Z", "2026-11-22"),
         ("Nowhere Standard Time", "2026-11-22T07:59:00Z", None),
     ],
 )
@@ -143,6 +146,35 @@ def test_days_are_those_of_the_policys_standard_time(
         recovery_point=[listed(point("1", when), subject=ITEM.lower())],
     )
     assert rows(tmp_path, "recovery_point", "(DATE '1970-01-01' + day_no)::VARCHAR") == [(day,)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "when", "slot", "hours"),
+    [
+        ({"scheduleRunTimes": ["2018-01-24T23:55:00Z"]}, "2026-11-20T00:05:00Z", "2026-11-19", 0.1667),
+        ({"scheduleRunTimes": ["2018-01-24T23:55:00Z"]}, "2026-11-20T23:56:00Z", "2026-11-20", 0.0167),
+        ({"dailySchedule": {"scheduleRunTimes": ["2018-01-24T02:00:00Z"]}}, "2026-11-20T01:00:00Z", "2026-11-19", 23.0),
+        (
+            {"hourlySchedule": {"scheduleWindowStartTime": "2021-12-17T08:00:00Z"}},
+            "2026-11-20T16:00:00Z",
+            "2026-11-20",
+            8.0,
+        ),
+        ({}, "2026-11-20T16:00:00Z", "2026-11-20", 16.0),
+    ],
+)
+def test_a_point_belongs_to_the_day_of_its_scheduled_run(
+    tmp_path: Path, schedule: dict[str, Any], when: str, slot: str, hours: float
+) -> None:
+    policy = f"{VAULT}/backupPolicies/P"
+    build(
+        tmp_path,
+        backup_policy=[graph({"id": policy, "properties": {"schedulePolicy": schedule, "retentionPolicy": {}}})],
+        protected_item=[graph(item(policyId=policy))],
+        recovery_point=[listed(point("1", when), subject=ITEM.lower())],
+    )
+    found = rows(tmp_path, "recovery_point", "(DATE '1970-01-01' + slot_no)::VARCHAR, slot_hours")
+    assert found == [(slot, pytest.approx(hours, abs=0.0002))]
 
 
 def test_weeks_begin_on_monday_and_months_are_counted(tmp_path: Path) -> None:

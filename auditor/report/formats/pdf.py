@@ -260,7 +260,7 @@ def _ended(rows: Iterable[Finding], texts: wording.Texts) -> tuple[str, ...]:
         if row.waiver and row.waiver.get("expired"):
             serials.setdefault(wording.ends_on(row.waiver), []).append(row.serial)
     return tuple(
-        f"{texts('rows.waiver_ended', id=waiver, when=when)} ({', '.join(of)})"
+        f"{texts('rows.ended', id=waiver, when=when)} ({', '.join(of)})"
         for (waiver, when), of in serials.items()
     )
 
