@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -133,12 +134,32 @@ def test_rule_severity_and_subscription_filter_together(opened: Opened, files: d
     by_rule, _ = _shown(page)
     page.select_option("#severity", "high")
     by_both, _ = _shown(page)
-    page.select_option("#subscription", "sub-prod")
+    page.select_option("#subscription", label="sub-prod")
     by_all, _ = _shown(page)
     assert by_rule > by_both > by_all > 0
     assert page.get_attribute("button[data-rule=retention-monthly-below-standard]", "aria-pressed") == "true"
     page.click("#clear")
     assert "#" not in page.url or page.url.endswith("#")
+
+
+def test_subscriptions_of_one_name_are_filtered_apart(opened: Opened, tmp_path: Path) -> None:
+    made = sample.results(60, hostile=False)
+    names = {it.subscription_id: "twin" for it in made.subscriptions[:2]}
+    rows = tuple(
+        replace(row, subscription_name=names.get(row.subscription_id, row.subscription_name)) for row in made.findings
+    )
+    subscriptions = tuple(replace(it, name=names.get(it.subscription_id, it.name)) for it in made.subscriptions)
+    target = tmp_path / "twins.html"
+    target.write_bytes(
+        formats.find("html").render(view.build(replace(made, subscriptions=subscriptions, findings=rows)))
+    )
+    page = opened.go(target)
+    page.select_option("#status", "any")
+    for it in made.subscriptions[:2]:
+        page.select_option("#subscription", label=f"twin ({it.subscription_id[:8]})")
+        assert _shown(page)[0] == sum(row.subscription_id == it.subscription_id for row in rows)
+        assert f"subscription={it.subscription_id}" in page.url
+    assert "twin (00000002)" in page.inner_text("#rows .c-resource >> nth=0")
 
 
 def test_searching_for_a_vm_shows_its_findings_and_its_card(opened: Opened, files: dict[str, Path]) -> None:
@@ -281,7 +302,12 @@ def test_the_panel_shows_the_fix_and_copies_it(browser: Browser, files: dict[str
     page.click("#rows .name >> nth=0")
     page.click("#panel >> text=Copy command")
     page.wait_for_selector("#panel >> text=Copied")
-    assert str(page.evaluate("navigator.clipboard.readText()")).startswith("az backup protection resume")
+    copied = str(page.evaluate("navigator.clipboard.readText()"))
+    assert copied.startswith("az backup protection resume -g <group> --vault-name rsv-01 -c 'iaasvmcontainer;")
+    assert " -i 'vm;" in copied
+    assert copied.endswith("--policy-name <policy>")
+    pairs = page.inner_text("#panel table")
+    assert re.search(r"age of the newest point\s+24 h\s+[\d.]+ h", pairs)
     assert "days before the run" in page.inner_text("#panel").lower()
     context.close()
 

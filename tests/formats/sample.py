@@ -319,6 +319,11 @@ SPECS = (
     ),
 )
 
+_ITEM = (
+    "/subscriptions/s/resourcegroups/rg-backup/providers/microsoft.recoveryservices/vaults/rsv-01/backupfabrics/azure"
+    "/protectioncontainers/iaasvmcontainer;{name}/protecteditems/vm;{name}"
+)
+
 _TIERS = (
     TierDemand("hybrid", 24, 36, 30, 84, 84 * 30.4375, None, 7, None, 0),
     TierDemand("mission_critical", 6, 36, 30, 91, 84 * 30.4375, 10 * 365.25, 7, None, 0),
@@ -452,6 +457,12 @@ class _Maker:
                     len(machines),
                 ),
                 Question(
+                    "protected_item", "POST", "recoveryservicesresources | where …", "2024-04-01", 1, len(machines)
+                ),
+                Question(
+                    "protected_item", "GET", "/{vault}/backupProtectedItems", "2026-10-01", 5, max(len(machines) - 2, 0)
+                ),
+                Question(
                     "recovery_point",
                     "GET",
                     "/{item}/recoveryPoints?$filter=startDate eq '…'",
@@ -472,6 +483,7 @@ class _Maker:
                     if reason is not None
                 ),
             ),
+            untested=() if self.kind == "clean" else ("yearly retention", "restore tests <&>"),
             inputs={
                 name: digest(name)
                 for name in (
@@ -657,6 +669,11 @@ class _Maker:
                     "parts": None,
                     "ratio": float("nan"),
                     "read_at": AS_OF,
+                    **(
+                        {"item_id": _ITEM.format(name=row["resource_name"])}
+                        if spec.id == "vm-protection-stopped"
+                        else {}
+                    ),
                 },
                 tier=row["tier"],
                 class_=row["class_"],

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -135,15 +136,52 @@ def test_every_chart_has_a_title_a_description_and_its_numbers() -> None:
 
 
 def test_it_says_in_conformity_and_never_compliant() -> None:
-    text = _Page(_html()).text
+    text = _Page(_html("clean")).text
     assert "in conformity with standard hybrid 1.0.0 as at 2026-11-22 06:00 UTC" in text
     assert not re.search(r"compliant", text, re.IGNORECASE)
+
+
+def test_what_no_rule_tested_is_named_and_conformity_is_not_claimed() -> None:
+    page = _Page(_html())
+    assert "pass the 16 rules of this run as at 2026-11-22 06:00 UTC" in page.text
+    assert "2 demands of the standard are not tested by this run." in page.text
+    assert "yearly retention restore tests <&>" in page.text
+    assert "in conformity" not in page.text
+    assert any(attributes.get("id") == "untested" for _, attributes in page.tags)
+
+
+def test_subscriptions_of_one_name_are_told_apart_and_chosen_by_id() -> None:
+    made = sample.results()
+    one, two, *rest = made.subscriptions
+    twin = replace(two, name=one.name)
+    rows = tuple(
+        replace(row, subscription_name=one.name) if row.subscription_id == two.subscription_id else row
+        for row in made.findings
+    )
+    text = formats.find("html").render(view.build(replace(made, subscriptions=(one, twin, *rest), findings=rows)))
+    select = re.search(r'id="subscription">(.*?)</select>', text.decode(), re.DOTALL)
+    assert select
+    options = dict(re.findall(r'<option value="([^"]+)">([^<]*)</option>', select[1]))
+    assert options[one.subscription_id] == "sub-prod (00000001)"
+    assert options[two.subscription_id] == "sub-prod (00000002)"
+    assert options[rest[0].subscription_id] == rest[0].name
+    assert dict(_data(text.decode())["subscriptions"])[two.subscription_id] == "sub-prod (00000002)"
+
+
+def test_an_expired_waiver_is_said_to_have_ended() -> None:
+    made = sample.results()
+    waiver = {"id": "W-1", "approver": "x", "expires_on": "2026-10-31", "expired": True}
+    rows = (replace(made.findings[0], waiver=waiver), *made.findings[1:])
+    text = formats.find("html").render(view.build(replace(made, findings=rows))).decode()
+    assert "waiver W-1 ended 2026-10-31; approver x" in _data(text)["strings"]
+    assert "expired, until" not in text
+    assert "ended 2026-10-31" in _Page(text).text
 
 
 def test_zero_findings_still_show_what_was_looked_at() -> None:
     text = _Page(_html("clean")).text
     assert "There are no findings." in text
-    assert "What was read, by table" in text
+    assert "Rows received, against the totals that Azure stated" in text
     assert "46 of 46 VMs judged" in text
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import io
 import json
 import re
+import shlex
 import subprocess
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pikepdf
 import pytest
 
-from auditor.report import formats, view
+from auditor.model import Status
+from auditor.report import formats, view, wording
 from auditor.report.formats import json as record
 from auditor.report.formats import pdf
 from tests.formats import sample
@@ -53,7 +57,7 @@ def test_the_cover_says_what_of_whom_as_at_when_and_whether_all_was_read(pages: 
     cover = pages[0]
     for said in (
         "Contoso <Ltd> & Söhne", "CONFIDENTIAL", "as at 2026-11-22 06:00 UTC", "Evidence: COMPLETE",
-        "4 of 4 subscriptions read", "standard hybrid 1.0.0", "No opinion is given",
+        "4 of 4 subscriptions read", "hybrid 1.0.0, owner Head of IT", "No opinion is given",
     ):  # fmt: skip
         assert said in cover
 
@@ -102,7 +106,7 @@ def test_the_record_is_enclosed_and_its_digest_is_printed(report: Report, made: 
     assert enclosed["findings.json"] == record.render(report)
     assert json.loads(enclosed["findings.json"])["run"]["id"] == report.run.id
     for content in enclosed.values():
-        assert hashlib.sha256(content).hexdigest() in pages[-1]
+        assert hashlib.sha256(content).hexdigest() in "".join(pages[-2:])
     assert len(dates) == 1
     assert "20261122" in dates.pop()
     assert kinds == {"/Source", "/Data"}
@@ -208,9 +212,83 @@ def test_everything_unknown_cannot_be_missed_on_the_cover() -> None:
 
 
 def test_it_says_in_conformity_and_never_compliant() -> None:
-    text = pdf.markup(view.build(sample.results(20)))
+    text = pdf.markup(view.build(sample.results(20, kind="clean")))
     assert "in conformity with standard" in text
     assert not re.search(r"compliant|satisf", re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL), re.IGNORECASE)
+
+
+def test_what_no_rule_tested_is_on_the_cover_and_listed_in_section_two(report: Report, pages: list[str]) -> None:
+    assert report.untested
+    for page in pages[:2]:
+        assert "2 demands of the standard are not tested by this run. See section 2." in " ".join(page.split())
+        assert "conformity" not in page
+    listed = next(page for page in pages if "Demanded by the standard, not tested by this run" in page)
+    assert "restore tests <&>" in listed
+    assert re.search(r"^ *2 +Basis of preparation", "".join(pages[2:]), re.MULTILINE)
+
+
+def test_the_cover_counts_what_was_judged_apart_from_what_was_read(report: Report, pages: list[str]) -> None:
+    cover = " ".join(pages[0].split())
+    judged, _, read = cover.partition("read as evidence:")
+    assert "of 24 VMs" in judged.partition("judged:")[2]
+    assert "96 backup policies, 96 protected items, 960 recovery points" in read
+    assert report.completeness.points == 960
+
+
+def test_nothing_is_called_a_reconciliation(report: Report) -> None:
+    text = pdf.markup(report)
+    assert "econcil" not in text
+    assert "recovery_point: items read" in text
+    assert '<td class="num">24</td><td class="num">22</td><td class="num">2</td>' in text
+
+
+def test_a_scope_that_names_nothing_is_all_that_is_visible() -> None:
+    made = sample.results(12)
+    scope = {"subscriptions": [], "management_groups": [], "exclude_subscriptions": [], "expect_subscriptions": None}
+    text = pdf.markup(view.build(replace(made, run=replace(made.run, scope=scope))))
+    assert text.count("<td>all visible (none named)</td>") == 2
+    assert '<tr><th scope="row">exclude subscriptions</th><td>none</td></tr>' in text
+
+
+def test_a_waiver_that_has_ended_stands_in_the_block_and_in_the_register() -> None:
+    made = sample.results(24)
+    waiver = {"id": "W-2025-031", "approver": "carla", "expires_on": "2026-10-31", "expired": True}
+    first = view.build(made).causes[0].rows[0].finding
+    rows = tuple(replace(row, waiver=waiver) if row.serial == first.serial else row for row in made.findings)
+    text = pdf.markup(view.build(replace(made, findings=rows)))
+    block = text.split('<div class="finding">')[1]
+    assert f"W-2025-031 ended 2026-10-31, what it covered fails again ({first.serial})" in block
+    assert "waiver W-2025-031 ended 2026-10-31</td>" in block
+    assert "approved by carla" not in block
+    assert "<strong>ended 2026-10-31</strong>" in text.split('id="waivers"')[1]
+
+
+def test_a_waiver_that_has_ended_is_told_of_a_consequence_too() -> None:
+    made = sample.results(300)
+    child = next(row.also[0] for cause in view.build(made).causes for row in cause.rows if row.also)
+    waiver = {"id": "W-9", "approver": "carla", "expires_on": "2026-10-31", "expired": True}
+    rows = tuple(replace(row, waiver=waiver) if row.serial == child.serial else row for row in made.findings)
+    assert f"what it covered fails again ({child.serial})" in pdf.markup(view.build(replace(made, findings=rows)))
+
+
+def test_short_sections_share_a_page() -> None:
+    made = sample.results(6, kind="clean")
+    file = formats.find("pdf").render(view.build(replace(made, waivers=())))
+    text = subprocess.run(["pdftotext", "-layout", "-", "-"], input=file, check=True, capture_output=True).stdout
+    page = next(page for page in text.decode().split("\f") if "No waivers were given to this run." in page)
+    assert "There are no findings" in page
+    assert "Control matrix" in page
+
+
+def test_a_block_of_one_resource_gives_the_command_with_its_names_and_the_pairs() -> None:
+    made = sample.results(24)
+    row = next(row for row in made.findings if row.rule == "vm-protection-stopped" and row.status is Status.FAIL)
+    text = pdf.markup(view.build(replace(made, findings=(row,))))
+    name = html.escape(shlex.quote(wording.visible(f"vm;{row.resource_name}")), quote=False)
+    assert f"--vault-name rsv-01 -c {shlex.quote('iaasvmcontainer;')[:-1]}" in html.unescape(text)
+    assert html.unescape(name) in html.unescape(text)
+    assert "<td>age of the newest point</td><td>at most 24 h</td>" in text
+    assert "newest point age hours" not in text
 
 
 @pytest.mark.slow

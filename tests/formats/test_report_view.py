@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from auditor.model import Severity, Status
-from auditor.report import causes, page, remedy, view, wording
+from auditor.model import Finding, Severity, Status
+from auditor.report import causes, page, remedy, values, view, wording
 from tests.formats import sample
 
 KINDS = ("nasty", "clean", "unknown", "incomplete", "empty")
@@ -119,16 +119,128 @@ def test_the_controls_of_a_framework_are_in_natural_order() -> None:
 @pytest.mark.parametrize(
     ("count", "of", "said"),
     [
-        (999_999, 1_000_000, "99.9 %"),
-        (1, 100_000, "under 0.1 %"),
-        (5, 5, "100 %"),
-        (0, 5, "0 %"),
-        (0, 0, wording.DASH),
-        (2, 3, "66.6 %"),
+        (999_999, 1_000_000, ("99.9 %", "over 99.9 %", "over 99.9 %")),
+        (1, 100_000, ("under 0.1 %", "under 0.1 %", "0.1 %")),
+        (5, 5, ("100 %", "100 %", "100 %")),
+        (0, 5, ("0 %", "0 %", "0 %")),
+        (0, 0, (wording.DASH,) * 3),
+        (2, 3, ("66.6 %", "66.7 %", "66.7 %")),
+        (1, 3, ("33.3 %", "33.3 %", "33.4 %")),
+        (1, 8, ("12.5 %", "12.5 %", "12.5 %")),
+        (1, 16, ("6.2 %", "6.3 %", "6.3 %")),
     ],
 )
-def test_a_share_is_never_rounded_up(count: int, of: int, said: str) -> None:
-    assert wording.share(count, of) == said
+def test_a_share_of_what_is_good_leans_down_and_of_what_is_bad_up(count: int, of: int, said: tuple[str, ...]) -> None:
+    assert (wording.share(count, of, "down"), wording.share(count, of), wording.share(count, of, "up")) == said
+
+
+def test_no_figure_and_no_takeaway_flatters() -> None:
+    made = sample.results(machines=60, hostile=False)
+    machines = tuple(
+        replace(it, excluded_code=None, statuses={"r": Status.FAIL if n < 20 else Status.PASS})
+        for n, it in enumerate(made.machines)
+    )
+    report = view.build(replace(made, machines=machines))
+    assert "40 of 60 VMs judged (66.6 %) pass" in report.headline
+    assert report.charts[0].takeaway == "20 of 60 VMs judged fail at least one rule (33.4 %)"
+
+
+def test_conformity_is_said_only_where_all_that_is_demanded_was_tested() -> None:
+    made = sample.results()
+    assert "in conformity" not in view.build(made).headline
+    assert "pass the 16 rules of this run" in view.build(made).headline
+    assert "in conformity with standard hybrid 1.0.0" in view.build(replace(made, untested=())).headline
+
+
+def test_two_sources_are_compared_only_where_both_were_asked() -> None:
+    made = sample.results(20)
+    items = view.build(made).completeness.items
+    assert items is not None
+    assert (items.graph, items.vaults, items.difference) == (20, 18, 2)
+    one = tuple(it for it in made.questions if it.method == "POST")
+    whole = view.build(replace(made, questions=one)).completeness
+    assert whole.items is None
+    assert whole.points is None
+
+
+def test_rows_of_the_tenant_are_told_since_coverage_does_not_count_them() -> None:
+    made = sample.results(4)
+    asked = replace(made.questions[0], table="management_group", rows=4)
+    covered = replace(made.coverage[0], table="management_group", expected=0, received=0)
+    whole = view.build(replace(made, questions=(asked,), coverage=(covered,))).completeness
+    assert whole.unplaced == (("management_group", 4),)
+    assert whole.evidence == ()
+
+
+def test_subscriptions_that_share_name_and_beginning_are_told_apart_by_the_whole_id() -> None:
+    made = sample.results(4)
+    one, two, three, four = made.subscriptions
+    ids = (one.subscription_id, one.subscription_id[:-1] + "9", three.subscription_id)
+    twins = (one, replace(two, name="SUB-PROD", subscription_id=ids[1]), replace(three, name="sub-prod"), four)
+    labels = view.build(replace(made, subscriptions=twins, machines=(), snapshots=(), findings=())).subscription_labels
+    assert [labels[key] for key in ids] == [f"sub-prod ({ids[0]})", f"SUB-PROD ({ids[1]})", "sub-prod (00000003)"]
+    assert labels[four.subscription_id] == "sub-data"
+
+
+def test_points_that_may_not_be_due_yet_are_told_apart_from_none_and_unread() -> None:
+    made = sample.results(machines=60, hostile=False)
+    judged = [it for it in made.machines if it.excluded_code is None and it.tier == "hybrid"][:6]
+    ages = (84 * 24.0, 83.9 * 24, 5000.0, None, None, 1.0)
+    machines = tuple(
+        replace(it, oldest_point_age_hours=hours, point_count=None if n == 4 else 1, protection="protected")
+        for n, (it, hours) in enumerate(zip(judged, ages, strict=True))
+    )
+    weekly = next(it for it in view.build(replace(made, machines=machines)).promises if it.kind == "weekly")
+    assert weekly.found == (
+        "2 of 6 VMs have a point at least 84 d old; 2 have only younger points: since when they are protected is not "
+        "known, so it may not be due yet; 1 has no point; for 1 it is not known"
+    )
+
+
+def _row(rule: str, reason: str = "", **evidence: object) -> Finding:
+    return replace(sample.results(12).findings[0], rule=rule, reason=reason, evidence=evidence)
+
+
+def test_demanded_stands_beside_observed_in_words_with_units() -> None:
+    rows = [
+        _row("backup-rpo-breached", rpo_hours=6.0, newest_point_age_hours=64.0, rpo_tolerance_hours=6.0),
+        _row("backup-rpo-breached", rpo_hours=24.0, newest_point_age_hours=120.0, rpo_tolerance_hours=6.0),
+    ]
+    texts = wording.texts()
+    assert values.pairs(rows[:1], texts) == (
+        values.Pair("age of the newest point", "at most 6 h, + 6 h tolerance", "64 h"),
+    )
+    assert values.pairs(rows, texts)[0].demanded == "at most 6 h to 24 h by tier, + 6 h tolerance"
+    assert values.pairs(rows, texts)[0].observed == "64 h to 5 d, each below"
+    missing = _row("recovery-points-missing", max_missing_pct=3.0, missing_pct=6.8166)
+    assert values.pairs([missing], texts)[0].observed == "6.9 %"
+
+
+def test_a_retention_is_set_beside_the_one_that_the_rule_judges() -> None:
+    row = _row("retention-weekly-below-standard", demanded_days=84.0, policy_daily_days=30.0, policy_weekly_days=None)
+    assert values.pairs([row], wording.texts()) == (
+        values.Pair("weekly retention of the policy", "at least 84 d", "none"),
+    )
+
+
+def test_a_row_tells_only_what_its_sentence_and_its_block_do_not() -> None:
+    rows = [
+        _row("r", "policy p1 keeps 14 d", policy_name="p1", kept_days=14.0, size_gib=64, vault_name="v", x_id="/y"),
+        _row("r", "policy p2 keeps 15 d", policy_name="p2", kept_days=15.0, size_gib=32, vault_name="v", x_id="/z"),
+    ]
+    texts = wording.texts()
+    assert values.common(rows, texts) == (("vault", "v"),)
+    assert values.own(rows[0], values.differing(rows), texts) == "size 64 GiB"
+    assert values.own(rows[1], values.differing(rows), texts) == "size 32 GiB"
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_info_has_a_bar_only_where_there_is_something_of_it(found: bool) -> None:
+    made = sample.results(30)
+    rows = (replace(made.findings[0], severity=Severity.INFO), *made.findings[1:]) if found else made.findings
+    bars = view.build(replace(made, findings=rows)).charts[1].bars
+    assert [bar.label for bar in bars] == ["critical", "high", "medium", "low", *(["info"] if found else [])]
+    assert [bar.parts[0].shade for bar in bars] == list(range(len(bars)))
 
 
 @pytest.mark.parametrize(
@@ -162,6 +274,20 @@ def test_a_name_in_a_command_cannot_run_anything() -> None:
     row = replace(sample.results(12).findings[0], evidence={"vault_name": "v$(id)'; rm -rf ~ #"})
     filled = remedy.command("az x --vault-name {vault_name} -p {policy}", remedy.names(row))
     assert filled == "az x --vault-name 'v$(id)'\"'\"'; rm -rf ~ #' -p <policy>"
+
+
+def test_the_parts_of_an_item_s_id_are_filled_in_and_quoted() -> None:
+    item = (
+        "/subscriptions/s/resourcegroups/rg b/providers/microsoft.recoveryservices/vaults/v1/backupfabrics/azure"
+        "/protectioncontainers/iaasvmcontainer;c;$(id)/protecteditems/vm;c;x"
+    )
+    row = replace(sample.results(12).findings[0], evidence={"item_id": item})
+    text = "az x -g <vault-group> --vault-name <vault> -c <container> -i <item> --policy-name <policy>"
+    assert remedy.command(text, remedy.names(row)) == (
+        "az x -g 'rg b' --vault-name v1 -c 'iaasvmcontainer;c;$(id)' -i 'vm;c;x' --policy-name <policy>"
+    )
+    bare = replace(row, evidence={"item_id": "/nonsense"})
+    assert remedy.command(text, remedy.names(bare)) == text
 
 
 def test_a_bar_s_parts_fill_its_length_and_small_ones_can_be_seen() -> None:

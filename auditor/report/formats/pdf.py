@@ -246,7 +246,7 @@ def _capped(report: Report, texts: wording.Texts) -> tuple[list[Block], int]:
                 tuple((row, _details(report, cause, row, own)) for row in rows),
                 values.pairs(found, texts),
                 values.common(found, texts),
-                _ended(found, texts),
+                _ended((it for row in rows for it in (row.finding, *row.also)), texts),
                 portal,
                 az,
             )
@@ -260,8 +260,7 @@ def _ended(rows: Iterable[Finding], texts: wording.Texts) -> tuple[str, ...]:
         if row.waiver and row.waiver.get("expired"):
             serials.setdefault(wording.ends_on(row.waiver), []).append(row.serial)
     return tuple(
-        f"{texts('rows.ended', id=waiver, when=when)} ({', '.join(of)})"
-        for (waiver, when), of in serials.items()
+        f"{texts('rows.ended', id=waiver, when=when)} ({', '.join(of)})" for (waiver, when), of in serials.items()
     )
 
 
