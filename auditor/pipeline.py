@@ -59,7 +59,10 @@ def check_store(store: Path, as_of: datetime) -> None:
     Raises:
         UsageError: the store can't be written, or has a run of that moment.
     """
+    missing = [folder for folder in (store, *store.parents) if not folder.exists()]
     bundle.create(store, as_of).abandon()
+    for folder in missing:
+        folder.rmdir()  # nothing is left of the trial
 
 
 async def run(

@@ -42,12 +42,12 @@ def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
     if options["as_of"] is not None and not chosen.loopback:
         raise UsageError("--as-of is for a server on this machine; Azure is audited as it is now", "leave it out")
     moment: datetime = options["as_of"] or datetime.now(UTC).replace(microsecond=0)
+    pipeline.check_store(options["store"], moment)
     settings = common.settings_of(options, common.scope_of(options), chosen)
     wanted = pipeline.wanted_reports(options["report"])
-    pipeline.check_store(options["store"], moment)
     given = inputs.read(options["standard"], options["waivers"], options["rules"])
     store: Path = options["store"]
-    with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
+    with show.Progress.of(options) as progress:
 
         async def collect_and_judge() -> Bundle:
             async with AzureReader(chosen, options["tenant"]) as azure:

@@ -31,7 +31,7 @@ def command(bundle: str, **options: Any) -> int:
     found = bundles.find(bundle, options["store"])
     wanted = pipeline.wanted_reports(options["report"] or ("",))
     given = inputs.of_bundle(found, options["standard"], options["waivers"], options["rules"])
-    with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
+    with show.Progress.of(options) as progress:
         findings = pipeline.evaluate_again(found, given, options["as_of"], progress.tell)
         results = pipeline.read(
             found,

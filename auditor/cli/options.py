@@ -165,7 +165,9 @@ output = together(
         help="Form of the result on stdout.",
     ),
     option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+    option("-v", "--verbose", is_flag=True, help="Tell every table and rule on stderr."),
     option("--no-progress", is_flag=True, help="No progress on stderr."),
+    option("--no-color", is_flag=True, help="No colours on a terminal."),
 )
 
 as_of = option(

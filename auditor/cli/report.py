@@ -24,7 +24,7 @@ def command(bundle: str, **options: Any) -> int:
 
     found = bundles.find(bundle, options["store"])
     wanted = pipeline.wanted_reports(options["report"])
-    with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
+    with show.Progress.of(options) as progress:
         progress.tell("report", "")
         results = pipeline.read(
             found,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -14,7 +16,6 @@ from auditor.model import Severity, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from auditor.model import Results
 
@@ -33,16 +34,23 @@ _ANNOTATIONS = 10
 class Progress:
     """Tells the stages: bars on a terminal, one line a stage elsewhere, nothing where not wanted."""
 
-    def __init__(self, *, wanted: bool) -> None:
-        """Say whether to tell anything."""
-        self._wanted = wanted
+    def __init__(self, *, wanted: bool, verbose: bool = False, color: bool = True) -> None:
+        """Say whether to tell anything, whether every table and rule (in lines, not bars), and whether in colour."""
+        self._wanted, self._verbose, self._color = wanted, verbose, color
         self._stage = ""
+        self._told: set[tuple[str, str]] = set()
         self._bars: Any = None
         self._task: Any = None
 
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Read the options that speak of it."""
+        wanted = not (options["quiet"] or options["no_progress"])
+        return cls(wanted=wanted, verbose=options["verbose"], color=not options["no_color"])
+
     def __enter__(self) -> Self:
         """Begin."""
-        if self._wanted and sys.stderr.isatty():
+        if self._wanted and not self._verbose and sys.stderr.isatty():
             from rich import console, progress  # noqa: PLC0415 - rich costs 0.1 s that a pipe need not pay
 
             self._bars = progress.Progress(
@@ -51,7 +59,7 @@ class Progress:
                 progress.TextColumn("{task.fields[detail]}"),
                 progress.TimeElapsedColumn(),
                 progress.TimeRemainingColumn(),
-                console=console.Console(stderr=True),
+                console=console.Console(stderr=True, no_color=None if self._color else True),
                 transient=True,
             )
             self._bars.start()
@@ -67,9 +75,10 @@ class Progress:
         if not self._wanted:
             return
         if self._bars is None:
-            if stage != self._stage:
-                click.echo(f"{stage} …", err=True)
-            self._stage = stage
+            word = detail.partition(" ")[0] if self._verbose else ""
+            if (stage, word) not in self._told:
+                click.echo(printable(f"{stage} {word}".strip() + " …"), err=True)
+            self._told.add((stage, word))
             return
         if stage != self._stage:
             self._stage = stage
@@ -85,8 +94,14 @@ def result(results: Results, made: Mapping[str, Path], folder: Path, form: str, 
     """Print a run's outcome in the form asked for."""
     if form == "json":
         text = json.dumps(_plain(results, made, folder, exit_code), indent=1, ensure_ascii=False)
-    elif form in ("markdown", "github"):
-        text = "\n".join([_markdown(results, made, folder), *(_annotations(results) if form == "github" else ())])
+    elif form == "markdown":
+        text = _markdown(results, made, folder)
+    elif form == "github":
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        if summary:
+            _append(Path(summary), _markdown(results, made, folder))
+        head = _table(results, made, folder, exit_code) if summary else _markdown(results, made, folder)
+        text = "\n".join([head, *_annotations(results)])
     else:
         text = _table(results, made, folder, exit_code)
     try:
@@ -94,6 +109,15 @@ def result(results: Results, made: Mapping[str, Path], folder: Path, form: str, 
         sys.stdout.flush()
     except BrokenPipeError:
         reader_left()
+
+
+def _append(summary: Path, text: str) -> None:
+    """Add to the page that GitHub shows for a step; it takes 1 MiB, which this is far below."""
+    try:
+        with summary.open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+    except OSError as error:
+        click.echo(f"GITHUB_STEP_SUMMARY {summary}: cannot be written: {error.strerror}", err=True)
 
 
 def _plain(results: Results, made: Mapping[str, Path], folder: Path, exit_code: int) -> dict[str, Any]:

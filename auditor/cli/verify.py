@@ -27,7 +27,7 @@ def command(bundle: str, **options: Any) -> int:
 
     found = bundles.find(bundle, options["store"], intact=False)
     problems = 0
-    with show.Progress(wanted=not (options["quiet"] or options["no_progress"])) as progress:
+    with show.Progress.of(options) as progress:
         for check, told in pipeline.verify(found, progress.tell):
             problems += len(told)
             if not options["quiet"]:
