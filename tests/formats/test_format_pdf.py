@@ -244,7 +244,12 @@ def test_nothing_is_called_a_reconciliation(report: Report) -> None:
 
 def test_a_scope_that_names_nothing_is_all_that_is_visible() -> None:
     made = sample.results(12)
-    scope = {"subscriptions": [], "management_groups": [], "exclude_subscriptions": [], "expect_subscriptions": None}
+    scope: dict[str, object] = {
+        "subscriptions": [],
+        "management_groups": [],
+        "exclude_subscriptions": [],
+        "expect_subscriptions": None,
+    }
     text = pdf.markup(view.build(replace(made, run=replace(made.run, scope=scope))))
     assert text.count("<td>all visible (none named)</td>") == 2
     assert '<tr><th scope="row">exclude subscriptions</th><td>none</td></tr>' in text
