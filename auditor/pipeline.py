@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     """Takes a stage and a detail, which may end in `done/total`."""
 
 DEFAULT_REPORTS = ("html", "pdf", "json")
+
+_BEHIND = ("azure-identity", "azure-mgmt-recoveryservicesbackup", "azure-mgmt-resourcegraph", "duckdb")
+"""Libraries whose version bears on what was read and how it was judged."""
 
 
 def silent(_stage: str, _detail: str) -> None:
@@ -242,6 +247,7 @@ def _about(run_id: str, as_of: datetime, started: datetime, given: Inputs, setti
         "started_at": _stamp(started),
         "finished_at": _stamp(datetime.now(UTC)),
         "tool_version": __version__,
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _BEHIND}},
         **_judged_by(given),
         "scope": asdict(settings.scope),
         "cloud": settings.cloud,
