@@ -139,7 +139,8 @@ SELECT
     i.last_backup_status                 AS last_backup_status,   -- Completed, Failed, ...; of the last attempt
     i.policy_id                          AS policy_id,            -- lower-cased ARM id; null after stop with retain
     coalesce(p.resource_name, split_part(i.policy_id, '/', 11)) AS policy_name, -- name of the backup policy
-    p.resource_id IS NOT NULL AND p.retention_policy_type = 'LongTermRetentionPolicy' AS policy_known, -- its retention could be read
+    p.resource_id IS NOT NULL AND (coalesce(p.retention_policy_type, '') = 'LongTermRetentionPolicy'
+        OR coalesce(p.daily_count, p.weekly_count, p.monthly_count, p.yearly_count) IS NOT NULL) AS policy_known, -- its retention could be read
     p.schedule                           AS schedule,             -- hourly, daily, weekly
     p.time_zone                          AS time_zone,            -- Windows zone id; null = UTC
     keep_days(p.daily_count, p.daily_unit)     AS policy_daily_days,   -- daily retention promised; null = none
