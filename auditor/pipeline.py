@@ -195,7 +195,7 @@ def report(
         return {}
     shown = view.build(made, all_rows=all_rows)
     written: dict[str, Path] = {}
-    index = {}
+    index = bundle.reports_of(folder)
     for kind, path in wanted.items():
         tell("report", kind)
         form = formats.find(kind)

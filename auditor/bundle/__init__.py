@@ -87,6 +87,15 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n").encode()
 
 
+def reports_of(folder: Path) -> dict[str, Any]:
+    """Read which reports a folder's index lists: kind -> path, size, sha256; empty where there is no index yet."""
+    try:
+        found = json.loads((folder / "index.json").read_bytes())["reports"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # an index is made from the reports, never the other way round
+    return found if isinstance(found, dict) else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Covered:
     """coverage.json: what was and was not read."""
