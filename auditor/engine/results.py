@@ -323,10 +323,7 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
     columns, joins, rules = _verdicts(judged, "vm")
     rows = facts.rows(
         f"""
-        WITH found AS (
-                 SELECT item_no, slot_no FROM recovery_point
-                 UNION SELECT item_no, day_no FROM recovery_point WHERE by_hand
-             ),
+        WITH found AS (SELECT DISTINCT item_no, slot_no FROM recovery_point),
              total AS (
                  SELECT e.vm_no, count(*) AS expected, count(*) FILTER (f.slot_no IS NULL) AS missing
                  FROM expected_day e LEFT JOIN found f ON f.item_no = e.item_no AND f.slot_no = e.slot_no GROUP BY 1

@@ -63,9 +63,11 @@ SELECT
 FROM raw.vm v;
 
 CREATE VIEW point AS
-SELECT p.item_no, p.day_no, p.slot_no, p.slot_hours, p.week_no, p.month_no, p.vaulted, hours_since(p.point_at) AS age_hours
-FROM raw.recovery_point p
-WHERE p.usable AND NOT p.soft_deleted AND p.point_at IS NOT NULL AND p.point_at <= (SELECT as_of FROM setting);
+-- A point made by hand, hours after the run was due, fills its calendar day; a scheduled one the day of its run.
+SELECT p.item_no, p.day_no, CASE WHEN p.slot_hours > s.rpo_tolerance_hours THEN p.day_no ELSE p.slot_no END AS slot_no,
+       p.week_no, p.month_no, p.vaulted, hours_since(p.point_at) AS age_hours
+FROM raw.recovery_point p CROSS JOIN setting s
+WHERE p.usable AND NOT p.soft_deleted AND p.point_at IS NOT NULL AND p.point_at <= s.as_of;
 
 CREATE TABLE item AS
 WITH points AS (
@@ -177,8 +179,7 @@ SELECT
     i.vm_no                              AS vm_no,                -- key of the VM
     p.item_no                            AS item_no,              -- key of the protected item
     p.day_no                             AS day_no,               -- day of the policy's zone, since 1970-01-01
-    p.slot_no                            AS slot_no,              -- day of the scheduled run it belongs to: a run that starts before midnight and ends after it stays on its day
-    p.slot_hours > (SELECT rpo_tolerance_hours FROM setting) AS by_hand, -- later after the run was due than a scheduled one would be
+    p.slot_no                            AS slot_no,              -- day that it fills: of its scheduled run, even where that began after midnight; its calendar day where it was made by hand
     p.week_no                            AS week_no,              -- ISO week of the policy's zone
     p.month_no                           AS month_no,             -- month of the policy's zone: year * 12 + month - 1
     p.age_hours                          AS age_hours,            -- since its snapshot was taken

@@ -102,7 +102,7 @@ def test_random_estates_give_what_the_oracle_gives(tmp_path_factory: pytest.Temp
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
 @given(seed=st.integers(0, 2**32))
 def test_many_random_estates_give_what_the_oracle_gives(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     estate = Estate.from_dict(random_estate(seed, machines=60, snapshots=40), AS_OF)
