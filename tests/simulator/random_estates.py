@@ -1,7 +1,7 @@
 """Estates drawn at random, for comparing the product's verdicts with the oracle's.
 
-What the rules leave open stays out: ages on a boundary, points that fall on midnight of the policy's zone, two active
-items for one machine, a young snapshot past its expiry tag.
+What the rules leave open stays out: ages on a boundary, fewer than three daily points left of a retention, points that
+fall on midnight of the policy's zone, two active items for one machine, a young snapshot past its expiry tag.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _points(draw: random.Random) -> dict[str, Any] | None:
         None,
         None,
         None,
-        {"newest": f"-{draw.choice([10, 50, 100, 250, 700])}h"},
+        {"newest": f"-{draw.choice([10, 50, 100, 250, 600])}h"},
         {"missing_days": days},
         {"soft_deleted_days": days},
         {"unvaulted": f"{draw.choice([20, 56, 200])}h"},
