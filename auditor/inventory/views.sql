@@ -75,19 +75,21 @@ WITH points AS (
            min(age_hours) AS newest, min(age_hours) FILTER (vaulted) AS newest_vaulted, max(age_hours) AS oldest, min(slot_no) AS oldest_slot
     FROM point GROUP BY item_no
 ),
-damaged AS (SELECT DISTINCT item_no FROM raw.recovery_point WHERE point_at IS NULL),
+-- A point that is deleted or in no usable tier shows that there was a backup once.
+once AS (SELECT item_no, bool_or(point_at IS NULL) AS damaged FROM raw.recovery_point GROUP BY item_no),
 unread AS (SELECT DISTINCT resource_id FROM gap WHERE table_name = 'recovery_point'),
 item AS (
     SELECT i.*, v.resource_no AS vm_no,
            coalesce(p.point_count, 0) AS point_count, coalesce(p.vaulted_count, 0) AS vaulted_count,
            coalesce(p.tierless_count, 0) AS tierless_count, p.newest, p.newest_vaulted, p.oldest, p.oldest_slot,
-           (SELECT points_read FROM setting) AND u.resource_id IS NULL AND d.item_no IS NULL AS points_complete,
+           (SELECT points_read FROM setting) AND u.resource_id IS NULL AND NOT coalesce(o.damaged, false) AS points_complete,
+           o.item_no IS NOT NULL AS had_points,
            k.first_seen,
            lower(coalesce(nullif(i.protection_state, ''), i.current_protection_state, '')) AS word
     FROM raw.protected_item i
     JOIN raw.vm v ON v.resource_id = i.vm_id
     LEFT JOIN points p ON p.item_no = i.resource_no
-    LEFT JOIN damaged d ON d.item_no = i.resource_no
+    LEFT JOIN once o ON o.item_no = i.resource_no
     LEFT JOIN unread u ON u.resource_id = i.resource_id
     LEFT JOIN known k ON k.kind = 'protected_item' AND k.key = i.resource_id
     WHERE lower(coalesce(i.backup_management_type, 'azureiaasvm')) = 'azureiaasvm'
@@ -99,10 +101,10 @@ SELECT *,
         WHEN word = 'protectionpaused' THEN 'paused'
         WHEN word = 'backupssuspended' THEN 'suspended'
         WHEN word IN ('protectionerror', 'configuringprotectionfailed') THEN 'error'
-        WHEN word IN ('irpending', 'configuringprotection') AND point_count = 0 AND last_point_at IS NULL THEN 'initial_backup_pending'
+        WHEN word IN ('irpending', 'configuringprotection') AND NOT had_points AND last_point_at IS NULL THEN 'initial_backup_pending'
         WHEN word IN ('irpending', 'configuringprotection') THEN 'protected'
         -- Where the points were not read this rests on the item alone; recovery_point_complete says so to the rules.
-        WHEN word IN ('protected', 'protectionconfigured') AND point_count = 0
+        WHEN word IN ('protected', 'protectionconfigured') AND NOT had_points
              AND last_point_at IS NULL AND last_backup_at IS NULL THEN 'initial_backup_pending'
         WHEN word IN ('protected', 'protectionconfigured') THEN 'protected'
         ELSE 'unknown'
