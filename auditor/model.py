@@ -65,6 +65,12 @@ class CoverageState(StrEnum):
 NOT_ASKED = "not asked for: --recovery-points none"
 """Reason of a recovery_point coverage row where the user did not want the points read."""
 
+NOT_SAMPLED = "left out of the sample of --recovery-points"
+"""Reason of a recovery_point coverage row where only some of the items were read."""
+
+CLOCK_TOLERANCE_SECONDS = 300.0
+"""This machine's clock may differ so much from Azure's: ages are counted from it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
@@ -75,7 +81,8 @@ class Coverage:
     """Lower-cased id; the text the user gave where no such subscription is visible; "" for the tenant."""
     state: CoverageState
     expected: int | None
-    """Rows (for recovery_point: protected items) there should be; None where Azure gives no count."""
+    """Rows there should be; None where Azure gives no count. Of a table that is asked for resource by resource (points
+    of each item, settings of each vault) these are the resources asked about."""
     received: int
     reason: str = ""
 
@@ -86,9 +93,15 @@ class Gap:
 
     table: str
     resource_id: str
-    """Lower-cased ARM id of the vault or protected item."""
+    """Lower-cased ARM id of what was asked about: a vault, a protected item, a subscription, ..."""
     state: CoverageState
     reason: str
+
+    @property
+    def subscription_id(self) -> str:
+        """Lower-cased id of its subscription; "" for what belongs to the tenant."""
+        words = self.resource_id.split("/")
+        return words[2] if words[1:2] == ["subscriptions"] and len(words) > 2 else ""  # noqa: PLR2004 - /subscriptions/s
 
 
 @dataclass(frozen=True, slots=True)

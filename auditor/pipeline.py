@@ -223,7 +223,9 @@ def _evaluate(
 
 
 def _circumstances(place: Bundle | bundle.Draft, covered: Covered, given: Inputs, as_of: datetime) -> Circumstances:
-    return Circumstances(as_of, given.standard, covered.coverage, covered.gaps, place.history)
+    return Circumstances(
+        as_of, given.standard, covered.coverage, covered.gaps, covered.second, covered.sampled, place.history
+    )
 
 
 def _stamp(moment: datetime) -> str:

@@ -5,6 +5,7 @@ A folder without a manifest does not exist. After sealing only `reports/` and `e
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -25,11 +26,13 @@ from auditor.inventory.store import Page
 from auditor.model import Coverage, CoverageState, Gap, Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO, TextIO
 
 SCHEMA_VERSION = "1.0"
 _PREFIX = "run="
+GRAPH_PATH = "/providers/microsoft.resourcegraph/resources"
+"""Where Resource Graph is asked, lower-case."""
 _OUTSIDE = ("reports", "evaluations")
 """Folders that the manifest does not seal: made from the bundle, after it."""
 
@@ -104,6 +107,12 @@ class Covered:
     gaps: tuple[Gap, ...]
     subscriptions: tuple[Subscription, ...]
     """vm_count is 0 here; counted when results are read."""
+    second: tuple[Coverage, ...] = ()
+    """How far the second sources were read, which are held against Resource Graph; they prove, they are not needed."""
+    sampled: tuple[str, ...] | None = None
+    """Lower-cased ids of the protected items whose points were read, where only a sample was."""
+    clock_offset_seconds: float | None = None
+    """What Azure's clock is ahead of the one that ages are counted by; None where Azure did not tell."""
 
 
 class Draft:
@@ -115,6 +124,7 @@ class Draft:
         self.id = run_id(as_of)
         self._raw: dict[str, BinaryIO] = {}
         self._log: TextIO | None = None
+        self._frames: _Frames | None = None
         self._zstd = zstandard.ZstdCompressor(level=3)
 
     @property
@@ -173,9 +183,17 @@ class Draft:
         """Write coverage.json."""
         self.write("coverage.json", to_json(asdict(covered)))
 
+    def write_setbacks(self, setbacks: Sequence[Mapping[str, Any]]) -> None:
+        """Write raw/setbacks.jsonl, the tries that came to nothing; no file where there was none."""
+        if setbacks:
+            lines = (json.dumps(dict(setback), ensure_ascii=False) for setback in setbacks)
+            self.write("raw/setbacks.jsonl", "".join(f"{line}\n" for line in lines).encode())
+
     def pages(self, table: str) -> Iterator[Page]:
         """Read back the bodies of a table."""
-        return _pages(self.folder, table)
+        if self._frames is None:
+            self._frames = _frames(self.folder)
+        return _pages(self.folder, table, self._frames)
 
     def seal(self, run: Mapping[str, Any], previous: Bundle | None) -> Bundle:
         """Digest every file, write the manifest last, and give the folder its final name.
@@ -283,7 +301,11 @@ class Bundle:
 
     def pages(self, table: str) -> Iterator[Page]:
         """Read the response bodies of a table, in the order received."""
-        return _pages(self.folder, table)
+        return _pages(self.folder, table, self._frames)
+
+    @functools.cached_property
+    def _frames(self) -> _Frames:
+        return _frames(self.folder)
 
     def covered(self) -> Covered:
         """Read coverage.json."""
@@ -295,6 +317,9 @@ class Bundle:
                 Subscription(**{**row, "management_groups": tuple(row["management_groups"])})
                 for row in found["subscriptions"]
             ),
+            tuple(Coverage(**{**row, "state": CoverageState(row["state"])}) for row in found.get("second", ())),
+            None if found.get("sampled") is None else tuple(found["sampled"]),
+            found.get("clock_offset_seconds"),
         )
 
     def responses(self) -> Iterator[dict[str, Any]]:
@@ -348,23 +373,35 @@ class Bundle:
         return found
 
 
-def _pages(folder: Path, table: str) -> Iterator[Page]:
+_Frames = dict[str, list[tuple[int, "str | None", str]]]
+"""Table -> (offset in its raw file, subject, source) of each body, in the order received."""
+
+
+def _frames(folder: Path) -> _Frames:
+    """Read from raw/responses.jsonl where each body lies."""
+    found: _Frames = {}
+    path = folder / "raw" / "responses.jsonl"
+    if path.exists():
+        with path.open(encoding="utf-8") as log:
+            for line in log:
+                entry = json.loads(line)
+                source = "graph" if GRAPH_PATH in entry.get("url", "").lower() else "rest"
+                found.setdefault(entry["table"], []).append((entry["offset"], entry.get("subject"), source))
+    return found
+
+
+def _pages(folder: Path, table: str, frames: _Frames) -> Iterator[Page]:
     path = folder / "raw" / f"{table}.zst"
-    if not path.exists():
+    listed = frames.get(table, [])
+    if not listed or not path.exists():
         return
-    subjects = []
-    with (folder / "raw" / "responses.jsonl").open(encoding="utf-8") as log:
-        for line in log:
-            entry = json.loads(line)
-            if entry["table"] == table:
-                subjects.append((entry["offset"], entry.get("subject")))
-    ends = [offset for offset, _ in subjects[1:]] + [path.stat().st_size]
+    ends = [offset for offset, _, _ in listed[1:]] + [path.stat().st_size]
     unpack = zstandard.ZstdDecompressor()
     with path.open("rb") as file:
-        for (offset, subject), end in zip(subjects, ends, strict=True):
+        for (offset, subject, source), end in zip(listed, ends, strict=True):
             file.seek(offset)
             with unpack.stream_reader(io.BytesIO(file.read(end - offset))) as frame:
-                yield Page(subject, frame.read())
+                yield Page(subject, frame.read(), source)
 
 
 def runs(store: Path) -> list[Path]:

@@ -45,22 +45,26 @@ SELECT
     t.snapshot_daily_keep_days           AS snapshot_daily_keep_days, -- operational snapshots kept; null = not demanded
     s.new_vm_grace_hours                 AS new_vm_grace_hours,   -- a younger VM need not be protected yet
     s.initial_backup_grace_hours         AS initial_backup_grace_hours, -- after configuring, the first backup may take this long
-    whole_everywhere(['subscription', 'vault', 'protected_item']) AS protected_item_complete, -- all items of the tenant were read
-    whole_everywhere(['snapshot', 'disk']) AS snapshot_complete   -- all snapshots and disks in scope were read
-FROM raw.vm v
+    NOT list_has_any(n.lacking_tables, ['subscription', 'vault', 'protected_item']) AS protected_item_complete, -- all items of the tenant were read
+    NOT list_has_any(n.lacking_tables, ['snapshot', 'disk']) AS snapshot_complete, -- all snapshots and disks in scope were read
+    NOT list_has_any(n.lacking_tables, ['subscription', 'replicated_item']) AS replicated_item_complete, -- all replicated items of the tenant were read
+    NOT list_has_any(n.lacking_tables, ['subscription', 'backup_instance']) AS backup_instance_complete -- all instances of Backup vaults of the tenant were read
+FROM live_vm v
 CROSS JOIN setting s
 JOIN classified c ON c.resource_no = v.resource_no
 JOIN tier t ON t.tier = c.tier
 LEFT JOIN raw.resource_group g
     ON g.resource_id = '/subscriptions/' || v.subscription_id || '/resourcegroups/' || lower(v.resource_group)
-LEFT JOIN known k ON k.kind = 'vm' AND k.key = v.resource_id;
+LEFT JOIN known k ON k.kind = 'vm' AND k.key = v.resource_id
+LEFT JOIN known_subscription u ON u.subscription_id = v.subscription_id
+JOIN tenant n ON n.tenant_id = coalesce(u.tenant_id, '');
 
 CREATE TABLE vm_disk AS
 -- table: vm_disk: managed disks attached to a VM; one row a disk
 SELECT
     v.resource_no                        AS vm_no,                -- key of the VM
     unnest(v.disk_ids)                   AS disk_id               -- lower-cased ARM id
-FROM raw.vm v;
+FROM live_vm v;
 
 CREATE VIEW point AS
 -- A point made by hand, hours after the run was due, fills its calendar day; a scheduled one the day of its run.
@@ -87,7 +91,7 @@ item AS (
            k.first_seen,
            lower(coalesce(nullif(i.protection_state, ''), i.current_protection_state, '')) AS word
     FROM raw.protected_item i
-    JOIN raw.vm v ON v.resource_id = i.vm_id
+    JOIN live_vm v ON v.resource_id = i.vm_id
     LEFT JOIN points p ON p.item_no = i.resource_no
     LEFT JOIN once o ON o.item_no = i.resource_no
     LEFT JOIN unread u ON u.resource_id = i.resource_id
@@ -171,7 +175,7 @@ SELECT
 FROM vm v
 LEFT JOIN chosen i ON i.vm_no = v.resource_no
 LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id
-LEFT JOIN raw.vault w ON w.resource_id = i.vault_id
+LEFT JOIN live_vault w ON w.resource_id = i.vault_id
 LEFT JOIN known k ON k.kind = 'promise' AND k.first_seen < (SELECT as_of FROM setting)
     AND k.key = promise(i.resource_id, p.resource_id, p.schedule, p.daily_count, p.daily_unit);
 
@@ -225,7 +229,7 @@ SELECT
     c.class                              AS class,                -- class of the standard; null where none matches
     c.tier                               AS tier,                 -- tier it is judged by
     c.owner                              AS owner                 -- from the owner tags, else the class
-FROM raw.disk d
+FROM live_disk d
 JOIN classified c ON c.resource_no = d.resource_no;
 
 CREATE TABLE snapshot AS
@@ -259,7 +263,7 @@ marked AS (
 ),
 disk_backup AS (
     SELECT s.resource_no, min(b.resource_id) AS instance_id
-    FROM raw.snapshot s JOIN raw.backup_instance b
+    FROM live_snapshot s JOIN raw.backup_instance b
       ON b.source_id = s.source_id
      AND b.snapshot_group_id = '/subscriptions/' || s.subscription_id || '/resourcegroups/' || lower(s.resource_group)
     GROUP BY s.resource_no
@@ -311,12 +315,12 @@ SELECT
     c.class                              AS class,                -- class of the standard; null where none matches
     c.tier                               AS tier,                 -- tier it is judged by
     c.owner                              AS owner                 -- from the owner tags, else the class
-FROM raw.snapshot s
+FROM live_snapshot s
 CROSS JOIN setting t
 JOIN classified c ON c.resource_no = s.resource_no
 JOIN guessed g ON g.resource_no = s.resource_no
-LEFT JOIN raw.disk d ON d.resource_id = s.source_id
-LEFT JOIN raw.snapshot n ON n.resource_id = s.source_id
+LEFT JOIN live_disk d ON d.resource_id = s.source_id
+LEFT JOIN live_snapshot n ON n.resource_id = s.source_id
 LEFT JOIN (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name IN ('disk', 'snapshot') GROUP BY 1) a
     ON a.subscription_id = split_part(s.source_id, '/', 3);
 
