@@ -88,6 +88,25 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """One kind of resource as two independent sources tell it, compared id by id."""
+
+    table: str
+    first: str
+    """Code of the first source: `graph`."""
+    second: str
+    """Code of the second: `list` (Resource Manager's own), `vaults` (their own lists), `policies` (their counters)."""
+    first_count: int
+    second_count: int
+    only_first: int
+    """Resources that the first source alone has: deleted meanwhile, or not in the reach of the second."""
+    only_second: int
+    """Resources that the second source alone has: younger than the index; they are judged too."""
+    unread: int
+    """Places (subscriptions, vaults) where the second source could not be asked; their resources are not compared."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """One vault or protected item that could not be read although its subscription could."""
 
@@ -384,5 +403,10 @@ class Results:
     gate: Gate
     inputs: Mapping[str, str] = field(default_factory=dict)
     """File -> SHA-256 of every file the manifest seals."""
+    asked_tables: frozenset[str] = frozenset()
+    """Tables that are read resource by resource: their coverage counts the resources asked about."""
+    reconciliations: tuple[Reconciliation, ...] = ()
+    clock_offset_seconds: float | None = None
+    """What Azure's clock was ahead of this machine's; None where Azure did not tell."""
     untested: tuple[str, ...] = ()
     """What the standard demands of a tier with VMs and no rule of this run judged, in words."""

@@ -225,7 +225,7 @@ class AzureReader:
                 raise ReadError(CoverageState.FAILED, "the answer is not a JSON object")
             rows = _objects(document.get("value", [document]))
             scope = {"subscriptions": [subscription]} if subscription else {"tenant": True}
-            entry = heard.entry(page=number, sent=odata_filter, scope=scope, count=len(rows))
+            entry = heard.entry(page=number, more=link is not None, sent=odata_filter, scope=scope, count=len(rows))
             yield Answer(heard.body, rows, None, truncated=False, entry=entry)
             if link is None:
                 return

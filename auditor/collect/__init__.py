@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from auditor.bundle import Covered
 from auditor.collect.places import Scope, in_tenant, place
-from auditor.collect.port import Answer, Azure, Kept, ReadError
+from auditor.collect.port import Answer, Azure, FirstKept, Kept, ReadError
 from auditor.collect.rows import Tally, below, id_of, subscription_of
 from auditor.errors import NoRunError
 from auditor.inventory import catalogue
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from auditor.collect.port import Row
     from auditor.inventory.catalogue import GraphQuestion, RestQuestion, Table
 
-__all__ = ["Answer", "Azure", "Kept", "ReadError", "Scope", "collect"]
+__all__ = ["Answer", "Azure", "FirstKept", "Kept", "ReadError", "Scope", "collect"]
 
 GROUP = 300
 """Subscriptions asked in one query; Microsoft's advice is to stay below this."""
@@ -63,6 +63,7 @@ async def collect(
     *,
     remembered: Iterable[str] = (),
     kept: Kept | None = None,
+    sampling_accepted: bool = False,
 ) -> Covered:
     """Read everything in scope into `draft`; give what was covered.
 
@@ -74,12 +75,15 @@ async def collect(
         remembered: lower-cased ids of the vaults that the run before knew. A vault that is in no list any more is
             deleted (404) or kept from us (403): only asking for it tells which.
         kept: answers about recovery points that an earlier or interrupted run left.
+        sampling_accepted: the standard is content with a sample of the recovery points.
 
     Raises:
         NoRunError: no subscription is visible.
         UsageError: a subscription name is ambiguous.
     """
-    return await _Collection(azure, scope, draft, tell, kept).run(remembered)
+    collection = _Collection(azure, scope, draft, tell)
+    collection.kept, collection.sampling_accepted = kept, sampling_accepted
+    return await collection.run(remembered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +98,10 @@ class _Item:
 class _Collection:
     """One collection under way, with its account of what was and was not read."""
 
-    def __init__(
-        self, azure: Azure, scope: Scope, draft: Draft, tell: Callable[[str], None], kept: Kept | None
-    ) -> None:
-        self.azure, self.scope, self.draft, self.tell, self.kept = azure, scope, draft, tell, kept
+    def __init__(self, azure: Azure, scope: Scope, draft: Draft, tell: Callable[[str], None]) -> None:
+        self.azure, self.scope, self.draft, self.tell = azure, scope, draft, tell
+        self.kept: Kept | None = None
+        self.sampling_accepted = False
         self.rows: list[Coverage] = []
         self.second: list[Coverage] = []
         self.gaps: list[Gap] = []
@@ -377,11 +381,11 @@ class _Collection:
 
         await _spread(chosen, one)
         self.gaps += [Gap("recovery_point", key, error.state, error.reason) for key, error in account.errors.items()]
-        self.rows += account.coverage(
-            "recovery_point",
-            left_out=Counter(item_id.split("/")[2] for item_id in self.items if item_id not in chosen),
-            why=NOT_ASKED if self.scope.recovery_points == "none" else NOT_SAMPLED,
-        )
+        left_out = Counter(_place_of(item_id) for item_id in self.items if item_id not in chosen)
+        if self.sampled is not None and self.sampling_accepted:
+            left_out.clear()  # all is read that was to be
+        why = NOT_ASKED if self.scope.recovery_points == "none" else NOT_SAMPLED
+        self.rows += account.coverage("recovery_point", left_out, why)
 
     def _chosen_items(self) -> dict[str, str]:
         """Give the items whose points are read; of a sample, always the same ones for the same run."""

@@ -72,3 +72,16 @@ class Kept(Protocol):
             item_id: lower-cased ARM id of the protected item.
             at_rest: its protection is stopped or it is softly deleted, so that no point is added to it.
         """
+
+
+class FirstKept:
+    """Asks several for answers that are kept; the first that has them gives them."""
+
+    def __init__(self, several: Sequence[Kept]) -> None:
+        """Keep their order."""
+        self._several = several
+
+    def points(self, item_id: str, *, at_rest: bool) -> Sequence[tuple[Mapping[str, Any], bytes]] | None:
+        """See `Kept.points`."""
+        found = (one.points(item_id, at_rest=at_rest) for one in self._several)
+        return next((it for it in found if it is not None), None)

@@ -83,6 +83,11 @@ class Table:
         return bool(self.graph and self.rest and self.rest.loaded and self.graph.reach != "refused")
 
     @property
+    def asked(self) -> bool:
+        """True where it is read resource by resource: coverage then counts the resources asked about."""
+        return self.rest is not None and (self.graph is None or self.graph.reach == "refused")
+
+    @property
     def keyed(self) -> bool:
         """True where rows are Azure resources and get a resource_no."""
         return "AS resource_id," in self.shape

@@ -138,6 +138,8 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
         "as_of": ("TIMESTAMPTZ", given.as_of.isoformat()),
         "points_read": ("BOOLEAN", not any(row.reason == NOT_ASKED for row in given.coverage)),
         "points_sampled": ("BOOLEAN", given.sampled is not None),
+        "accept_sampling": ("BOOLEAN", file.population.accept_sampling),
+        "clock_wrong": ("BOOLEAN", any(row.table == "clock" for row in given.coverage)),
         "inherit_resource_group_tags": ("BOOLEAN", file.population.inherit_resource_group_tags),
         "exclude_managed": ("BOOLEAN", file.population.managed_resource_groups == "exclude"),
         "exclude_publishers": ("VARCHAR[]", [name.casefold() for name in file.population.exclude_publishers]),

@@ -46,5 +46,8 @@ FROM (
     }]}').data) AS r
     FROM page
 );
-SELECT * FROM staged
+SELECT *,
+    bool_or(source = 'resource_graph') OVER (PARTITION BY resource_id) AS in_graph, -- Resource Graph knew it
+    bool_or(source = 'vault') OVER (PARTITION BY resource_id) AS in_list   -- its vault's own list had it
+FROM staged
 QUALIFY row_number() OVER (PARTITION BY resource_id ORDER BY source DESC) = 1
