@@ -393,8 +393,7 @@ class ResourceManager:
         keys = {"operation": "operation", "status": "status", "backupmanagementtype": "backupManagementType"}
         jobs = [
             job
-            for item in vault.items.values()
-            for job in backup.job_documents(item, self._estate.as_of, self._estate.jobs_days)
+            for job in self._estate.jobs(vault)
             if all(job["properties"][keys[key]].lower() == terms[key].lower() for key in keys.keys() & terms.keys())
             and (start is None or job["properties"]["startTime"] >= ticks(start))
             and (end is None or job["properties"]["startTime"] <= ticks(end))
