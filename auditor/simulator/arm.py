@@ -336,22 +336,15 @@ class ResourceManager:
 
     def _list_items(self, call: Call, s: str, g: str, v: str) -> Answer:
         home = self._vault(s, g, v, call.path)
-        wanted_terms = terms(call.parameter("$filter") or "")
         keys = {"backupmanagementtype": "backupManagementType", "itemtype": "workloadType", "policyname": "policyName",
                 "friendlyname": "friendlyName", "containername": "containerName"}  # fmt: skip
-        unknown = wanted_terms.keys() - keys.keys()
-        if unknown:
-            raise RefusedError(
-                error(400, "BMSUserErrorInvalidInput", f"The filter key {min(unknown)} is not supported.")
-            )
+        wanted = terms(call.parameter("$filter") or "", keys)
 
-        def wanted(item: backup.Item) -> bool:
-            return all(
-                str(item.properties.get(keys[key], "")).lower() == value.lower() for key, value in wanted_terms.items()
-            )
+        def fits(item: backup.Item) -> bool:
+            return all(str(item.properties.get(keys[key], "")).lower() == text.lower() for key, text in wanted.items())
 
         as_of = self._estate.as_of
-        return self._listed(call, (backup.item_document(i, as_of) for i in home.items.values() if wanted(i)))
+        return self._listed(call, (backup.item_document(i, as_of) for i in home.items.values() if fits(i)))
 
     def _get_item(self, call: Call, *, s: str, g: str, v: str, c: str, i: str) -> Answer:
         item = self._item(call, s=s, g=g, v=v, c=c, i=i)
@@ -377,21 +370,21 @@ class ResourceManager:
 
     def _list_jobs(self, call: Call, s: str, g: str, v: str) -> Answer:
         home = self._vault(s, g, v, call.path)
-        wanted_terms = terms(call.parameter("$filter") or "")
-        start = date_of(wanted_terms["starttime"]) if "starttime" in wanted_terms else None
-        end = date_of(wanted_terms["endtime"]) if "endtime" in wanted_terms else None
         keys = {"operation": "operation", "status": "status", "backupmanagementtype": "backupManagementType"}
-        jobs = [
-            job
-            for job in self._estate.jobs(home)
-            if all(
-                job["properties"][keys[key]].lower() == wanted_terms[key].lower()
-                for key in keys.keys() & wanted_terms.keys()
+        wanted = terms(call.parameter("$filter") or "", {*keys, "jobid", "starttime", "endtime"})
+        start = ticks(date_of(wanted["starttime"])) if "starttime" in wanted else ""
+        end = ticks(date_of(wanted["endtime"])) if "endtime" in wanted else "9999"
+
+        def fits(job: Json) -> bool:
+            properties = job["properties"]
+            return (
+                all(properties[keys[key]].lower() == wanted[key].lower() for key in keys.keys() & wanted.keys())
+                and ("jobid" not in wanted or wanted["jobid"].lower() == job["name"])
+                and start <= properties["startTime"] <= end
             )
-            and (start is None or job["properties"]["startTime"] >= ticks(start))
-            and (end is None or job["properties"]["startTime"] <= ticks(end))
-        ]
-        return self._listed(call, sorted(jobs, key=lambda job: job["properties"]["startTime"], reverse=True))
+
+        found = sorted(filter(fits, self._estate.jobs(home)), key=lambda job: job["properties"]["startTime"])
+        return self._listed(call, reversed(found))
 
     def _get_job(self, call: Call, *, s: str, g: str, v: str, n: str) -> Answer:
         for job in self._estate.jobs(self._vault(s, g, v, call.path)):

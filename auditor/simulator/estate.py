@@ -61,6 +61,7 @@ class Estate:
         self.collections = (*recovery.collections, *computing.collections)
         copies = Copies(read, self.places, recovery, computing)
         self.disk_backup_documents = copies.instances
+        self.guards = guards.documents
         governance = Governance(read, self.places, recovery, computing)
         self.assignments = governance.assignments
         self.initiatives = governance.initiatives
@@ -68,7 +69,7 @@ class Estate:
         self.roles = governance.roles
         self.expectations = read.expectations
         self._other_resources = (
-            *copies.backup_vaults.values(), *guards.documents, *governance.action_groups, *governance.alert_rules,
+            *copies.backup_vaults.values(), *self.guards, *governance.action_groups, *governance.alert_rules,
         )  # fmt: skip
         self._copies = (*copies.policies.values(), *copies.instances, *copies.replicas)
         initiatives = {document["id"].lower(): document for document in self.all_initiatives()}

@@ -12,7 +12,7 @@ from auditor.simulator.clock import ticks
 from auditor.simulator.naming import guid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from auditor.simulator.compute import Json
 
@@ -83,8 +83,11 @@ def throttled_arm(subscription: str) -> Answer:
     return error(429, "SubscriptionRequestsThrottled", message)
 
 
-def terms(text: str) -> dict[str, str]:
-    """Read an OData filter of `eq` terms joined by `and` into lower-cased key -> value."""
+def terms(text: str, known: Collection[str] | None = None) -> dict[str, str]:
+    """Read an OData filter of `eq` terms joined by `and` into lower-cased key -> value.
+
+    Any other key than the `known` ones is refused; None knows all.
+    """
     found_terms: dict[str, str] = {}
     rest = text
     while rest.strip():
@@ -93,6 +96,9 @@ def terms(text: str) -> dict[str, str]:
             raise RefusedError(error(400, "BMSUserErrorInvalidInput", f"The filter {text!r} is not valid."))
         found_terms[found[1].lower()] = found[2] if found[2] is not None else found[3]
         rest = re.sub(r"^and\s+", "", rest[found.end() :], flags=re.IGNORECASE)
+    unknown = [] if known is None else sorted(found_terms.keys() - set(known))
+    if unknown:
+        raise RefusedError(error(400, "BMSUserErrorInvalidInput", f"The filter key {unknown[0]} is not supported."))
     return found_terms
 
 

@@ -78,7 +78,7 @@ def scope_of(
         over = frozenset(name.lower() for s in seen for name in estate.ancestors(s)) if above else frozenset()
         return Scope(Reach(seen, frozenset()), Reach(seen, over, below))
     if groups:
-        wanted = frozenset(str(group).lower() for group in groups) & parents.keys()
+        wanted = frozenset(parents).intersection(str(group).lower() for group in groups)
         if not wanted:
             raise UnknownScopeError
         under = frozenset(name for name, over in parents.items() if name in wanted or wanted.intersection(over))
