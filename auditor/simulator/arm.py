@@ -1,4 +1,4 @@
-"""The management API's answers: routes, scopes, filters, pages and error envelopes."""
+"""The management API's answers: routes, who may read what, pages."""
 
 from __future__ import annotations
 
@@ -6,130 +6,36 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from auditor.simulator import backup
+from auditor.simulator import backup, compute, jobs, policy, restorepoints, vault
 from auditor.simulator.clock import ticks
 from auditor.simulator.kql import MAX_TOP, PAYLOAD_LIMIT, Ask, Graph, QueryRefusedError
-from auditor.simulator.naming import guid
+from auditor.simulator.replies import (
+    Answer,
+    Call,
+    RefusedError,
+    absent,
+    date_of,
+    denied_graph,
+    error,
+    forbidden,
+    graph_error,
+    reply,
+    terms,
+    without,
+)
+from auditor.simulator.scopes import UnknownScopeError, scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from auditor.simulator.compute import Json
     from auditor.simulator.estate import Estate
     from auditor.simulator.faults import Faults
-
-_TERM = re.compile(r"\s*([\w./]+)\s+eq\s+(?:'((?:[^']|'')*)'|(\w+))\s*", re.IGNORECASE)
-_DATE_FORMATS = ("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %H:%M:%S %p")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, body and headers of one answer."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def reply(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """Answer with a JSON document."""
-    return Answer(status, json.dumps(document, ensure_ascii=False).encode(), headers or {})
-
-
-def error(
-    status: int,
-    code: str,
-    message: str,
-    details: Iterable[tuple[str, str]] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Answer:
-    """Answer with ARM's error envelope."""
-    inner: Json = {"code": code, "message": message}
-    listed = [{"code": inner_code, "message": text} for inner_code, text in details]
-    if listed:
-        inner["details"] = listed
-    return reply({"error": inner}, status, headers)
-
-
-class RefusedError(Exception):
-    """A request that gets an error instead of what it asked for."""
-
-    def __init__(self, answer: Answer) -> None:
-        """Carry the answer."""
-        super().__init__(answer.body.decode())
-        self.answer = answer
-
-
-def graph_error(status: int, code: str, details: Iterable[tuple[str, str]]) -> Answer:
-    """Answer with Resource Graph's envelope: the outer message is only for support, the cause is in the details."""
-    now = ticks(datetime.now(UTC))
-    message = f"Please provide below info when asking for support: timestamp = {now}, correlationId = {guid(now)}."
-    return error(status, code, message, details)
-
-
-def throttled_graph() -> Answer:
-    """Answer 429 as Resource Graph does."""
-    text = (
-        "Client application has been throttled and should not attempt to repeat the request until an amount of time "
-        "has elapsed. Please see https://aka.ms/resourcegraph-throttling for help."
-    )
-    return graph_error(429, "RateLimiting", [("RateLimiting", text)])
-
-
-def throttled_arm(subscription: str) -> Answer:
-    """Answer 429 as ARM's token bucket does."""
-    message = (
-        f"Number of 'read' requests for subscription '{subscription}' actor 'auditor' exceeded. "
-        "Please try again after '1' seconds after additional tokens are available."
-    )
-    return error(429, "SubscriptionRequestsThrottled", message)
-
-
-def _terms(text: str) -> dict[str, str]:
-    """Read an OData filter of `eq` terms joined by `and` into lower-cased key -> value."""
-    terms: dict[str, str] = {}
-    rest = text
-    while rest.strip():
-        found = _TERM.match(rest)
-        if not found:
-            raise RefusedError(error(400, "BMSUserErrorInvalidInput", f"The filter {text!r} is not valid."))
-        terms[found[1].lower()] = found[2] if found[2] is not None else found[3]
-        rest = re.sub(r"^and\s+", "", rest[found.end() :], flags=re.IGNORECASE)
-    return terms
-
-
-def _date(text: str) -> datetime:
-    for layout in _DATE_FORMATS:
-        try:
-            return datetime.strptime(text, layout).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    raise RefusedError(error(400, "BMSUserErrorInvalidInput", f"{text!r} is not such as '2026-11-01 12:00:00 AM'."))
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, taken apart."""
-
-    method: str
-    path: str
-    """Percent-decoded."""
-    query: Mapping[str, str]
-    body: bytes
-    content_type: str
-    base: str
-    """`http://127.0.0.1:port`."""
-    raw_path: str
-    """As sent, for nextLinks."""
-
-    def parameter(self, name: str) -> str | None:
-        """Read a query parameter, whatever the case of its name."""
-        return next((value for key, value in self.query.items() if key.lower() == name.lower()), None)
 
 
 class ResourceManager:
@@ -145,12 +51,20 @@ class ResourceManager:
         self._hidden_vaults = tuple(v.id.lower() for v in estate.vaults.values() if v.name.lower() in hidden)
         closed = hidden | {name.lower() for name in faults.rest_denied_vaults}
         self._closed_vaults = frozenset(v.id.lower() for v in estate.vaults.values() if v.name.lower() in closed)
+        self._denied_paths = [re.compile(pattern, re.IGNORECASE) for pattern in sorted(faults.denied_paths)]
+        self._absent_paths = [re.compile(pattern, re.IGNORECASE) for pattern in sorted(faults.absent_paths)]
+        self._missing = [path.split(".") for path in sorted(faults.missing_properties)]
+        self._lagging = frozenset(name.lower() for name in faults.graph_lag)
+        self._ghosts = frozenset(name.lower() for name in faults.graph_ghosts)
         self.graph = Graph(self._rows, estate.as_of, faults, payload_limit)
         group = r"/subscriptions/(?P<s>[^/]+)/resourceGroups/(?P<g>[^/]+)"
-        vault = rf"{group}/providers/Microsoft\.RecoveryServices/vaults/(?P<v>[^/]+)"
-        container = rf"{vault}/backupFabrics/[^/]+/protectionContainers/(?P<c>[^/]+)"
+        home = rf"{group}/providers/Microsoft\.RecoveryServices/vaults/(?P<v>[^/]+)"
+        container = rf"{home}/backupFabrics/[^/]+/protectionContainers/(?P<c>[^/]+)"
         item = rf"{container}/protectedItems/(?P<i>[^/]+)"
         listed = r"/subscriptions/(?P<s>[^/]+)/providers/Microsoft\."
+        collection = rf"{group}/providers/Microsoft\.Compute/restorePointCollections/(?P<n>[^/]+)"
+        above = r"/providers/Microsoft\.Management/managementGroups/(?P<m>[^/]+)"
+        initiative = r"/providers/Microsoft\.Authorization/policySetDefinitions/(?P<n>[^/]+)"
         states = r"/providers/Microsoft\.PolicyInsights/policyStates/(?P<w>[^/]+)/queryResults"
         routes: list[tuple[str, str, Callable[..., Answer]]] = [
             ("GET", r"/subscriptions", self._list_subscriptions),
@@ -160,19 +74,30 @@ class ResourceManager:
             ("GET", rf"{listed}Compute/virtualMachines", self._list_machines),
             ("GET", rf"{listed}Compute/disks", self._list_disks),
             ("GET", rf"{listed}Compute/snapshots", self._list_snapshots),
-            ("GET", vault, self._get_vault),
-            ("GET", rf"{vault}/backupProtectedItems", self._list_items),
+            ("GET", rf"{listed}Compute/virtualMachineScaleSets", self._list_scale_sets),
+            ("GET", rf"{listed}Compute/restorePointCollections", self._list_collections),
+            ("GET", collection, self._get_collection),
+            ("GET", home, self._get_vault),
+            ("GET", rf"{home}/backupProtectedItems", self._list_items),
             ("GET", item, self._get_item),
             ("GET", rf"{item}/recoveryPoints", self._list_points),
             ("GET", rf"{item}/recoveryPoints/(?P<p>[^/]+)", self._get_point),
-            ("GET", rf"{vault}/backupPolicies", self._list_policies),
-            ("GET", rf"{vault}/backupPolicies/(?P<p>[^/]+)", self._get_policy),
-            ("GET", rf"{vault}/backupJobs", self._list_jobs),
-            ("GET", rf"{vault}/backupconfig/vaultconfig", self._get_config),
-            ("GET", rf"{vault}/backupstorageconfig/vaultstorageconfig", self._get_storage),
-            ("GET", rf"{vault}/backupResourceGuardProxies", self._list_guards),
+            ("GET", rf"{home}/backupPolicies", self._list_policies),
+            ("GET", rf"{home}/backupPolicies/(?P<p>[^/]+)", self._get_policy),
+            ("GET", rf"{home}/backupJobs", self._list_jobs),
+            ("GET", rf"{home}/backupJobs/(?P<n>[^/]+)", self._get_job),
+            ("GET", rf"{home}/backupconfig/vaultconfig", self._get_config),
+            ("GET", rf"{home}/backupstorageconfig/vaultstorageconfig", self._get_storage),
+            ("GET", rf"{home}/backupEncryptionConfigs/backupResourceEncryptionConfig", self._get_encryption),
+            ("GET", rf"{home}/backupResourceGuardProxies", self._list_guards),
+            ("GET", rf"{home}/usages", self._list_usages),
+            ("GET", rf"{home}/backupUsageSummaries", self._list_summaries),
+            ("GET", rf"{home}/providers/Microsoft\.Insights/diagnosticSettings", self._list_diagnostics),
+            ("GET", initiative, self._get_built_in),
+            ("GET", rf"{above}{initiative}", self._get_group_initiative),
+            ("GET", rf"/subscriptions/(?P<s>[^/]+){initiative}", self._get_initiative),
             ("POST", rf"/subscriptions/(?P<s>[^/]+){states}", self._subscription_states),
-            ("POST", rf"/providers/Microsoft\.Management/managementGroups/(?P<m>[^/]+){states}", self._group_states),
+            ("POST", rf"{above}{states}", self._group_states),
             ("POST", r"/providers/Microsoft\.ResourceGraph/resources", self._graph_query),
         ]
         self._routes = [(method, re.compile(path, re.IGNORECASE), give) for method, path, give in routes]
@@ -185,6 +110,13 @@ class ResourceManager:
     def answer(self, call: Call) -> Answer:
         """Answer a signed call."""
         path = re.sub("//+", "/", call.path).rstrip("/") or "/"
+        try:
+            self._check_path(call.method, path)
+            return self._routed(call, path)
+        except RefusedError as refused:
+            return refused.answer
+
+    def _routed(self, call: Call, path: str) -> Answer:
         methods = set()
         for method, pattern, give in self._routes:
             found = pattern.fullmatch(path)
@@ -197,34 +129,51 @@ class ResourceManager:
                 message = "The api-version query parameter (?api-version=) is required for all requests."
                 return error(400, "MissingApiVersionParameter", message)
             parts = found.groupdict()
-            try:
-                if "s" in parts:
-                    self._check_subscription(parts["s"], path)
-                return give(call, **parts)
-            except RefusedError as refused:
-                return refused.answer
+            if "s" in parts:
+                self._check_subscription(parts["s"], path)
+            return give(call, **parts)
         if methods or call.method not in ("GET", "HEAD", "POST"):
             message = f"The requested resource does not support http method '{call.method}'."
             return error(405, "MethodNotAllowed", message, headers={"Allow": ", ".join(sorted(methods)) or "GET"})
         message = f"The resource type could not be found for the path '{path}'."
         return error(404, "InvalidResourceType", message)
 
+    def _check_path(self, method: str, path: str) -> None:
+        """Refuse what the faults deny or hide by path."""
+        asked = f"{method} {path}"
+        if any(pattern.search(asked) for pattern in self._denied_paths):
+            raise RefusedError(denied_graph() if self.is_graph(path) else forbidden(path, path))
+        if any(pattern.search(asked) for pattern in self._absent_paths):
+            *_, kind, name = ["", *path.split("/")]
+            raise RefusedError(absent(kind, name, path.partition("/resourceGroups/")[2].partition("/")[0]))
+
     # --- who may read what --------------------------------------------------------------------------------------
 
     def _rows(self, table: str) -> Iterator[Json]:
         for row in self._estate.rows(table):
-            if row["subscriptionId"] in self._denied:
+            if row["subscriptionId"] in self._denied or row["name"].lower() in self._lagging:
                 continue
             if self._hidden_vaults:
                 identifier = row["id"].lower()
                 if any(identifier == vault or identifier.startswith(f"{vault}/") for vault in self._hidden_vaults):
                     continue
-            yield row
+            yield self._shown(row)
+
+    def _shown(self, document: Json) -> Json:
+        """Leave out of a document what the faults want missing."""
+        for path in self._missing:
+            document = without(document, path)
+        return document
+
+    def _gone(self, document: Json) -> bool:
+        """Tell whether a document is of something that only Resource Graph still shows."""
+        names = (document.get("name"), (document.get("properties") or {}).get("friendlyName"))
+        return any(str(name).lower() in self._ghosts for name in names if name)
 
     def _check_subscription(self, subscription: str, path: str) -> None:
         identity = subscription.lower()
         if identity in self._denied:
-            raise RefusedError(_forbidden(path, f"/subscriptions/{subscription}"))
+            raise RefusedError(forbidden(path, f"/subscriptions/{subscription}"))
         if identity not in self._readable:
             message = f"The subscription '{subscription}' could not be found."
             raise RefusedError(error(404, "SubscriptionNotFound", message))
@@ -233,25 +182,20 @@ class ResourceManager:
         estate = self._estate
         if (s.lower(), g.lower()) not in estate.groups:
             raise RefusedError(error(404, "ResourceGroupNotFound", f"Resource group '{g}' could not be found."))
-        vault = estate.vaults.get((s.lower(), g.lower(), v.lower()))
-        if vault is None:
-            message = (
-                f"The Resource 'Microsoft.RecoveryServices/vaults/{v}' under resource group '{g}' was not found. "
-                "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
-            )
-            raise RefusedError(error(404, "ResourceNotFound", message))
-        if vault.id.lower() in self._closed_vaults:
-            raise RefusedError(_forbidden(path, vault.id))
-        return vault
+        found = estate.vaults.get((s.lower(), g.lower(), v.lower()))
+        if found is None or self._gone(found.document):
+            raise RefusedError(absent(vault.VAULT, v, g))
+        if found.id.lower() in self._closed_vaults:
+            raise RefusedError(forbidden(path, found.id))
+        return found
 
     def _item(self, call: Call, *, s: str, g: str, v: str, c: str, i: str) -> backup.Item:
-        vault = self._vault(s, g, v, call.path)
         # The fabric prefix of the names may be left out or spelt in another case.
-        wanted = i.lower()
-        for (container, name), item in vault.items.items():
-            if name == wanted and container.removeprefix("iaasvmcontainer;") == c.lower().removeprefix(
-                "iaasvmcontainer;"
-            ):
+        wanted, prefix = i.lower(), "iaasvmcontainer;"
+        for (container, name), item in self._vault(s, g, v, call.path).items.items():
+            if name == wanted and container.removeprefix(prefix) == c.lower().removeprefix(prefix):
+                if self._gone(backup.item_document(item, self._estate.as_of)):
+                    break
                 return item
         message = "The specified protected item could not be found in the vault."
         raise RefusedError(error(404, "BMSUserErrorObjectNotFound", message))
@@ -269,8 +213,8 @@ class ResourceManager:
                 start = int(base64.urlsafe_b64decode(token))
             except (binascii.Error, ValueError):
                 raise RefusedError(error(400, "InvalidSkipToken", "The skip token is not valid.")) from None
-        everything = list(documents)
-        page = everything[start : start + self._page_size]
+        everything = [document for document in documents if not self._ghosts or not self._gone(document)]
+        page = [self._shown(document) for document in everything[start : start + self._page_size]]
         body: Json = {"value": page}
         more = start + self._page_size < len(everything)
         if more or self._faults.endless_next_link:
@@ -281,16 +225,20 @@ class ResourceManager:
             body[key] = None
         return reply(body)
 
+    def _one(self, document: Json) -> Answer:
+        return reply(self._shown(document))
+
     # --- answers -------------------------------------------------------------------------------------------------
 
     def _subscription(self, identity: str) -> Json:
         found = next(s for s in self._estate.subscriptions.values() if s.id == identity)
+        delegated = found.tenant != self._estate.tenant_id
         return {
             "id": f"/subscriptions/{found.id}",
             "authorizationSource": "RoleBased",
-            "managedByTenants": [],
+            "managedByTenants": [{"tenantId": self._estate.tenant_id}] if delegated else [],
             "subscriptionId": found.id,
-            "tenantId": self._estate.tenant_id,
+            "tenantId": found.tenant,
             "displayName": found.name,
             "state": found.document["state"],
             "subscriptionPolicies": found.document["subscriptionPolicies"],
@@ -322,56 +270,91 @@ class ResourceManager:
     def _list_snapshots(self, call: Call, s: str) -> Answer:
         return self._of(call, s, self._estate.snapshot_documents)
 
+    def _list_scale_sets(self, call: Call, s: str) -> Answer:
+        return self._of(call, s, self._estate.scale_set_documents)
+
+    def _list_collections(self, call: Call, s: str) -> Answer:
+        every = [collection.document(self._estate.as_of) for collection in self._estate.collections]
+        return self._of(call, s, every)
+
+    def _get_collection(self, call: Call, s: str, g: str, n: str) -> Answer:
+        wanted = compute.Place(s, g, "").id_of(restorepoints.COLLECTION, n).lower()
+        for collection in self._estate.collections:
+            if collection.id.lower() == wanted:
+                points = (call.parameter("$expand") or "").lower() == "restorepoints"
+                return self._one(collection.document(self._estate.as_of, points=points))
+        raise RefusedError(absent(restorepoints.COLLECTION, n, g))
+
     def _get_vault(self, call: Call, s: str, g: str, v: str) -> Answer:
-        return reply(self._vault(s, g, v, call.path).document)
+        return self._one(self._vault(s, g, v, call.path).document)
 
     def _get_config(self, call: Call, s: str, g: str, v: str) -> Answer:
-        return reply(self._vault(s, g, v, call.path).config)
+        return self._one(self._vault(s, g, v, call.path).config)
 
     def _get_storage(self, call: Call, s: str, g: str, v: str) -> Answer:
-        return reply(self._vault(s, g, v, call.path).storage)
+        return self._one(self._vault(s, g, v, call.path).storage)
+
+    def _get_encryption(self, call: Call, s: str, g: str, v: str) -> Answer:
+        return self._one(self._vault(s, g, v, call.path).encryption)
+
+    def _list_diagnostics(self, call: Call, s: str, g: str, v: str) -> Answer:
+        return self._listed(call, self._vault(s, g, v, call.path).diagnostics)
+
+    def _list_usages(self, call: Call, s: str, g: str, v: str) -> Answer:
+        home = self._vault(s, g, v, call.path)
+        yesterday = ticks(self._estate.as_of - timedelta(days=1))
+        properties = [job["properties"] for job in self._estate.jobs(home)]
+        recent = Counter(job["status"] for job in properties if job["startTime"] > yesterday)
+        unhealthy = sum(item.properties.get("healthStatus") == "ActionRequired" for item in home.items.values())
+        storage = home.storage["properties"]["storageType"]
+        return self._listed(call, vault.usages(_kinds(home), unhealthy, recent, storage))
+
+    def _list_summaries(self, call: Call, s: str, g: str, v: str) -> Answer:
+        home = self._vault(s, g, v, call.path)
+        kind = terms(call.parameter("$filter") or "").get("type", "BackupProtectedItemCountSummary").lower()
+        if kind == "backupprotectioncontainercountsummary":
+            containers = {item.container for item in home.items.values() if item.container.startswith("VMApp")}
+            return self._listed(call, vault.container_summary(len(containers)))
+        if kind != "backupprotecteditemcountsummary":
+            raise RefusedError(error(400, "BMSUserErrorInvalidInput", f"There is no summary of type {kind!r}."))
+        return self._listed(call, vault.item_summary(_kinds(home)))
 
     def _list_guards(self, call: Call, s: str, g: str, v: str) -> Answer:
         return self._listed(call, self._vault(s, g, v, call.path).guards)
 
     def _list_policies(self, call: Call, s: str, g: str, v: str) -> Answer:
-        vault = self._vault(s, g, v, call.path)
-        kind = _terms(call.parameter("$filter") or "").get("backupmanagementtype", "").lower()
-        every = vault.policies.values()
+        home = self._vault(s, g, v, call.path)
+        kind = terms(call.parameter("$filter") or "").get("backupmanagementtype", "").lower()
+        every = home.policies.values()
         return self._listed(call, (p for p in every if kind in ("", p["properties"]["backupManagementType"].lower())))
 
     def _get_policy(self, call: Call, s: str, g: str, v: str, p: str) -> Answer:
-        policy = self._vault(s, g, v, call.path).policies.get(p.lower())
-        if policy is None:
+        found = self._vault(s, g, v, call.path).policies.get(p.lower())
+        if found is None:
             raise RefusedError(error(404, "BMSUserErrorObjectNotFound", f"Policy {p} could not be found."))
-        return reply(policy)
+        return self._one(found)
 
     def _list_items(self, call: Call, s: str, g: str, v: str) -> Answer:
-        vault = self._vault(s, g, v, call.path)
-        terms = _terms(call.parameter("$filter") or "")
+        home = self._vault(s, g, v, call.path)
         keys = {"backupmanagementtype": "backupManagementType", "itemtype": "workloadType", "policyname": "policyName",
                 "friendlyname": "friendlyName", "containername": "containerName"}  # fmt: skip
-        unknown = terms.keys() - keys.keys()
-        if unknown:
-            raise RefusedError(
-                error(400, "BMSUserErrorInvalidInput", f"The filter key {min(unknown)} is not supported.")
-            )
+        wanted = terms(call.parameter("$filter") or "", keys)
 
-        def wanted(item: backup.Item) -> bool:
-            return all(str(item.properties.get(keys[key], "")).lower() == value.lower() for key, value in terms.items())
+        def fits(item: backup.Item) -> bool:
+            return all(str(item.properties.get(keys[key], "")).lower() == text.lower() for key, text in wanted.items())
 
         as_of = self._estate.as_of
-        return self._listed(call, (backup.item_document(i, as_of) for i in vault.items.values() if wanted(i)))
+        return self._listed(call, (backup.item_document(i, as_of) for i in home.items.values() if fits(i)))
 
     def _get_item(self, call: Call, *, s: str, g: str, v: str, c: str, i: str) -> Answer:
         item = self._item(call, s=s, g=g, v=v, c=c, i=i)
         info = "extendedinfo" in (call.parameter("$filter") or "").lower()
-        return reply(backup.item_document(item, self._estate.as_of, expand_info=info))
+        return self._one(backup.item_document(item, self._estate.as_of, expand_info=info))
 
     def _points(self, call: Call, item: backup.Item) -> Iterator[Json]:
-        terms = _terms(call.parameter("$filter") or "")
-        start = _date(terms["startdate"]) if "startdate" in terms else None
-        end = _date(terms["enddate"]) if "enddate" in terms else None
+        wanted_terms = terms(call.parameter("$filter") or "")
+        start = date_of(wanted_terms["startdate"]) if "startdate" in wanted_terms else None
+        end = date_of(wanted_terms["enddate"]) if "enddate" in wanted_terms else None
         for point in item.points(self._estate.as_of):
             if (start is None or point.taken >= start) and (end is None or point.taken <= end):
                 yield backup.point_document(item, point)
@@ -382,30 +365,55 @@ class ResourceManager:
     def _get_point(self, call: Call, *, s: str, g: str, v: str, c: str, i: str, p: str) -> Answer:
         for document in self._points(call, self._item(call, s=s, g=g, v=v, c=c, i=i)):
             if document["name"] == p:
-                return reply(document)
+                return self._one(document)
         raise RefusedError(error(404, "BMSUserErrorObjectNotFound", "The recovery point could not be found."))
 
     def _list_jobs(self, call: Call, s: str, g: str, v: str) -> Answer:
-        vault = self._vault(s, g, v, call.path)
-        terms = _terms(call.parameter("$filter") or "")
-        start = _date(terms["starttime"]) if "starttime" in terms else None
-        end = _date(terms["endtime"]) if "endtime" in terms else None
+        home = self._vault(s, g, v, call.path)
         keys = {"operation": "operation", "status": "status", "backupmanagementtype": "backupManagementType"}
-        jobs = [
-            job
-            for item in vault.items.values()
-            for job in backup.job_documents(item, self._estate.as_of, self._estate.jobs_days)
-            if all(job["properties"][keys[key]].lower() == terms[key].lower() for key in keys.keys() & terms.keys())
-            and (start is None or job["properties"]["startTime"] >= ticks(start))
-            and (end is None or job["properties"]["startTime"] <= ticks(end))
-        ]
-        return self._listed(call, sorted(jobs, key=lambda job: job["properties"]["startTime"], reverse=True))
+        wanted = terms(call.parameter("$filter") or "", {*keys, "jobid", "starttime", "endtime"})
+        start = ticks(date_of(wanted["starttime"])) if "starttime" in wanted else ""
+        end = ticks(date_of(wanted["endtime"])) if "endtime" in wanted else "9999"
+
+        def fits(job: Json) -> bool:
+            properties = job["properties"]
+            return (
+                all(properties[keys[key]].lower() == wanted[key].lower() for key in keys.keys() & wanted.keys())
+                and ("jobid" not in wanted or wanted["jobid"].lower() == job["name"])
+                and start <= properties["startTime"] <= end
+            )
+
+        found = sorted(filter(fits, self._estate.jobs(home)), key=lambda job: job["properties"]["startTime"])
+        return self._listed(call, reversed(found))
+
+    def _get_job(self, call: Call, *, s: str, g: str, v: str, n: str) -> Answer:
+        for job in self._estate.jobs(self._vault(s, g, v, call.path)):
+            if job["name"] == n.lower():
+                return self._one(jobs.job_details(job))
+        raise RefusedError(error(404, "BMSUserErrorObjectNotFound", f"Job {n} could not be found."))
+
+    def _get_built_in(self, _call: Call, n: str) -> Answer:
+        return self._found_initiative("", n)
+
+    def _get_group_initiative(self, _call: Call, m: str, n: str) -> Answer:
+        return self._found_initiative(f"/providers/Microsoft.Management/managementGroups/{m}", n)
+
+    def _get_initiative(self, _call: Call, s: str, n: str) -> Answer:
+        return self._found_initiative(f"/subscriptions/{s}", n)
+
+    def _found_initiative(self, scope: str, name: str) -> Answer:
+        wanted = policy.set_id(scope, name).lower()
+        for initiative in self._estate.all_initiatives():
+            if initiative["id"].lower() == wanted:
+                return self._one(initiative)
+        message = f"The policy set definition '{name}' could not be found."
+        raise RefusedError(error(404, "PolicySetDefinitionNotFound", message))
 
     def _states(self, call: Call, path: str, which: str, states: list[Json]) -> Answer:
         if which.lower() not in ("latest", "default"):
             raise RefusedError(error(404, "InvalidResourceType", f"There are no policy states '{which}'."))
-        terms = _terms(call.parameter("$filter") or "")
-        for key, value in terms.items():
+        wanted_terms = terms(call.parameter("$filter") or "")
+        for key, value in wanted_terms.items():
             states = [
                 s
                 for s in states
@@ -460,47 +468,14 @@ class ResourceManager:
         if str(form).lower() not in ("table", "objectarray"):
             message = f"resultFormat {form!r}"
             raise ValueError(message)
-        scope, containers = self._scope(subscriptions, groups, str(options.get("authorizationScopeFilter", "")))
-        return Ask(query, scope, containers, top, skip, options.get("$skipToken"), str(form).lower() == "table")
-
-    def _scope(
-        self, subscriptions: list[str] | None, groups: list[str] | None, upward: str
-    ) -> tuple[frozenset[str], frozenset[str]]:
-        """Give the readable subscriptions a query looks into, and the management groups whose own rows it sees."""
-        estate, above = self._estate, "above" in upward.lower()
-        known = {
-            name.lower(): [parent.lower() for parent in g["ancestors"]] for name, g in estate.management_groups.items()
-        }
-        if subscriptions:
-            # Documented: what can't be read is dropped without a word, unless nothing is left.
-            scope = frozenset(str(s).lower() for s in subscriptions) & self._readable
-            if not scope:
-                raise RefusedError(_denied())
-            parents = {name.lower() for s in scope for name in estate.ancestors(s)}
-            return scope, frozenset(parents if above else ())
-        if groups:
-            wanted = {str(group).lower() for group in groups} & known.keys()
-            if not wanted:
-                raise RefusedError(_denied())
-            holders = {name for name, parents in known.items() if name in wanted or wanted.intersection(parents)}
-            if above:
-                holders |= {parent for name in wanted for parent in known[name]}
-            inside = (s for s in self._readable if wanted & {name.lower() for name in estate.ancestors(s)})
-            return frozenset(inside), frozenset(holders)
-        return self._readable, frozenset(known)
+        upward = str(options.get("authorizationScopeFilter", "AtScopeAndBelow"))
+        try:
+            scope = scope_of(self._estate, self._readable, subscriptions, groups, upward=upward)
+        except UnknownScopeError:
+            raise RefusedError(denied_graph()) from None
+        return Ask(query, scope, top, skip, options.get("$skipToken"), str(form).lower() == "table")
 
 
-def _denied() -> Answer:
-    message = "Access is denied to the requested resource. The user might not have enough permission."
-    return graph_error(403, "Forbidden", [("AccessDenied", message)])
-
-
-def _forbidden(path: str, scope: str) -> Answer:
-    kinds = re.sub(r".*/providers/", "", path).split("/")
-    action = "/".join([kinds[0], *kinds[1::2], "read"]) if len(kinds) > 1 else "Microsoft.Resources/subscriptions/read"
-    message = (
-        f"The client 'auditor' with object id '{guid('auditor')}' does not have authorization to perform action "
-        f"'{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your "
-        "credentials."
-    )
-    return error(403, "AuthorizationFailed", message)
+def _kinds(home: backup.Vault) -> Counter[str]:
+    """Count a vault's items by backupManagementType."""
+    return Counter(str(item.properties["backupManagementType"]) for item in home.items.values())

@@ -1,4 +1,4 @@
-"""ARM documents of vaults, backup policies, protected items, recovery points and jobs."""
+"""Recovery Services vaults as they are served, and the ARM documents of policies, protected items, recovery points."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from auditor.simulator.clock import WEEKDAYS, ZONE_MINUTES, duration, seconds, seed, ticks
-from auditor.simulator.naming import group_cased, guid, mixed, number
+from auditor.simulator.clock import WEEKDAYS, ZONE_MINUTES, seed, ticks, timespan
+from auditor.simulator.naming import group_cased, mixed, number
 from auditor.simulator.points import History, Point, Timetable, expand
+from auditor.simulator.vault import VAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from auditor.simulator.compute import Json, Machine, Place
 
-VAULT = "Microsoft.RecoveryServices/vaults"
 NEVER = "2001-01-01T00:00:00Z"
 """What Azure sends as lastBackupTime of an item that was never backed up."""
 _UNITS = {"Days": 1.0, "Weeks": 7.0, "Months": 30.4375, "Years": 365.25}
@@ -30,7 +30,10 @@ class Vault:
     document: Json
     config: Json
     storage: Json
+    encryption: Json
     guards: tuple[Json, ...]
+    """Ties to resource guards."""
+    diagnostics: tuple[Json, ...]
     policies: dict[str, Json]
     """Lower-cased policy name -> ProtectionPolicyResource."""
     timetables: dict[str, Timetable]
@@ -42,6 +45,15 @@ class Vault:
     def id(self) -> str:
         """ARM id."""
         return self.place.id_of(VAULT, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """A restore that somebody started."""
+
+    started: datetime
+    status: str = "Completed"
+    minutes: int = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,7 @@ class Item:
     history: History
     facts: Mapping[str, Any]
     """size, os_type, disks, zone of the VM."""
+    restores: tuple[Restore, ...] = ()
 
     @property
     def id(self) -> str:
@@ -69,88 +82,6 @@ class Item:
     def points(self, as_of: datetime) -> Iterator[Point]:
         """Give its recovery points, newest first."""
         return expand(self.timetable, self.history, as_of, self.id)
-
-
-def vault_documents(name: str, place: Place, spec: Mapping[str, Any], as_of: datetime) -> tuple[Json, Json, Json]:
-    """Give the bodies of a vault, its vaultconfig and its vaultstorageconfig.
-
-    `spec` keys: redundancy, crr, soft_delete, soft_delete_days, immutability, mua, public, alerts, tags, identity,
-    bare (True: as old vaults answer, with whole blocks absent).
-    """
-    redundancy = spec.get("redundancy", "GeoRedundant")
-    state, days = spec.get("soft_delete", "AlwaysON"), spec.get("soft_delete_days", 14)
-    properties: Json = {"provisioningState": "Succeeded", "publicNetworkAccess": spec.get("public", "Enabled")}
-    if not spec.get("bare"):
-        alerts = spec.get("alerts", "Enabled")
-        properties |= {
-            "privateEndpointStateForBackup": "None",
-            "privateEndpointStateForSiteRecovery": "None",
-            "privateEndpointConnections": [],
-            "monitoringSettings": {
-                "azureMonitorAlertSettings": {
-                    "alertsForAllJobFailures": alerts,
-                    "alertsForAllReplicationIssues": alerts,
-                    "alertsForAllFailoverIssues": alerts,
-                },
-                "classicAlertSettings": {
-                    "alertsForCriticalOperations": "Disabled",
-                    "emailNotificationsForSiteRecovery": "Disabled",
-                },
-            },
-            "securitySettings": {
-                "immutabilitySettings": {"state": spec.get("immutability", "Unlocked")},
-                "softDeleteSettings": {
-                    "softDeleteRetentionPeriodInDays": days,
-                    "softDeleteState": state,
-                    "enhancedSecurityState": "Enabled" if state != "Disabled" else "Disabled",
-                },
-                "multiUserAuthorization": "Enabled" if spec.get("mua") else "Disabled",
-                "sourceScanConfiguration": {"state": "Disabled"},
-            },
-            "redundancySettings": {
-                "standardTierStorageRedundancy": redundancy,
-                "crossRegionRestore": "Enabled" if spec.get("crr", redundancy == "GeoRedundant") else "Disabled",
-            },
-            "restoreSettings": {"crossSubscriptionRestoreSettings": {"crossSubscriptionRestoreState": "Enabled"}},
-            "secureScore": "Adequate" if state == "AlwaysON" else "Minimum",
-            "bcdrSecurityLevel": "Good" if redundancy == "GeoRedundant" else "Fair",
-        }
-    identifier = place.id_of(VAULT, name)
-    document: Json = {
-        "location": place.location,
-        "name": name,
-        "etag": f"W/\"datetime'{as_of - timedelta(days=40):%Y-%m-%dT%H%%3A%M%%3A%S}.1234567Z'\"",
-        "tags": spec.get("tags") or {},
-        "identity": {
-            "tenantId": guid("tenant"),
-            "principalId": guid(f"identity {identifier}"),
-            "type": "SystemAssigned",
-        },
-        "properties": properties,
-        "id": identifier,
-        "type": VAULT,
-        "sku": {"name": "RS0", "tier": "Standard"},
-    }
-    if spec.get("bare"):
-        del document["identity"]
-    config: Json = {
-        "name": "vaultconfig",
-        "type": f"{VAULT}/backupconfig",
-        "id": f"{identifier}/backupconfig/vaultconfig",
-        "properties": {
-            "enhancedSecurityState": "Enabled" if state != "Disabled" else "Disabled",
-            "softDeleteFeatureState": state,
-            "softDeleteRetentionPeriodInDays": days,
-            "isSoftDeleteFeatureStateEditable": state != "AlwaysON",
-        },
-    }
-    storage: Json = {
-        "id": f"{identifier}/backupstorageconfig/vaultstorageconfig",
-        "name": "vaultstorageconfig",
-        "type": f"{VAULT}/backupstorageconfig",
-        "properties": {"storageModelType": redundancy, "storageType": redundancy, "storageTypeState": "Locked"},
-    }
-    return document, config, storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +99,8 @@ class Plan:
     enhanced: bool
     every: int = 4
     window_hours: int = 24
+    archive: tuple[int, str] | str | None = None
+    """(3, Months): points move to the archive after that; "recommended": where Azure advises it; None: never."""
 
     def timetable(self) -> Timetable:
         """Give what decides about points."""
@@ -232,13 +165,20 @@ def policy_document(plan: Plan, vault_id: str, count: int) -> Json:
         "timeZone": plan.zone,
         "instantRpRetentionRangeInDays": plan.instant_days,
         "instantRPDetails": {},
-        "tieringPolicy": {"ArchivedRP": {"tieringMode": "DoNotTier", "duration": 0, "durationType": "Invalid"}},
+        "tieringPolicy": {"ArchivedRP": _tiering(plan.archive)},
         "resourceGuardOperationRequests": None,
     }
     if plan.enhanced:
         # Standard policies of older vaults carry no policyType at all.
         properties |= {"policyType": "V2", "snapshotConsistencyType": ""}
     return _policy(plan.name, vault_id, properties)
+
+
+def _tiering(archive: tuple[int, str] | str | None) -> Json:
+    if isinstance(archive, tuple):
+        return {"tieringMode": "TierAfter", "duration": archive[0], "durationType": archive[1]}
+    mode = "TierRecommended" if archive else "DoNotTier"
+    return {"tieringMode": mode, "duration": 0, "durationType": "Invalid"}
 
 
 def workload_policy(vault_id: str) -> Json:
@@ -285,6 +225,9 @@ class Protection:
     health: str = "Passed"
     datasource_deleted: bool = False
     excluded_luns: tuple[int, ...] = ()
+    included_luns: tuple[int, ...] | None = None
+    """The only data disks that are backed up; an empty list: the OS disk alone."""
+    restores: tuple[Restore, ...] = ()
 
 
 _CURRENT = {
@@ -339,22 +282,28 @@ def protected_item(machine: Machine, protection: Protection, as_of: datetime) ->
     if protection.deleted is not None:
         gone = protection.deleted + timedelta(days=soft_days)
         properties["deferredDeleteTimeInUTC"] = ticks(gone)
-        properties["deferredDeleteTimeRemaining"] = _timespan(gone - as_of)
-    if protection.excluded_luns:
-        luns = {"diskLunList": list(protection.excluded_luns), "isInclusionList": False}
+        properties["deferredDeleteTimeRemaining"] = timespan(gone - as_of)
+    excluded = protection.excluded_luns
+    if protection.included_luns is not None:
+        excluded = tuple(lun for lun in range(len(machine.data_disks)) if lun not in protection.included_luns)
+        luns: Json = {"diskLunList": list(protection.included_luns), "isInclusionList": True}
         properties["extendedProperties"] = {"diskExclusionProperties": luns}
+    elif excluded:
+        properties["extendedProperties"] = {
+            "diskExclusionProperties": {"diskLunList": list(excluded), "isInclusionList": False}
+        }
     facts = {
         "size": machine.size,
         "os_type": machine.os_type.capitalize(),
         "disks": 1 + len(machine.data_disks),
-        "excluded": protection.excluded_luns,
+        "excluded": excluded,
         "zone": machine.zone,
         "security": machine.security or "None",
     }
     prefix = f"VM;iaasvmcontainerv2;{place.group};{machine.name}"
     item = Item(
         vault, f"IaasVMContainer;{prefix.removeprefix('VM;')}", prefix, properties, {}, protection.policy, timetable,
-        protection.history, facts,
+        protection.history, facts, protection.restores,
     )  # fmt: skip
     newest = next((point for point in item.points(as_of) if not point.soft_deleted), None)
     if newest is not None:
@@ -387,8 +336,8 @@ def _graph_only(item: Item, machine: Machine, protection: Protection, source: st
         "dataSourceId": source,
         "dataSourceInfo": source_info,
         "policyInfo": {"policyId": item.properties["policyId"], "policyVersion": None},
-        "configuredMaximumRetention": _timespan(longest),
-        "configuredRPGenerationFrequency": _timespan(timedelta(days=7 if item.timetable.frequency == "Weekly" else 1)),
+        "configuredMaximumRetention": timespan(longest),
+        "configuredRPGenerationFrequency": timespan(timedelta(days=7 if item.timetable.frequency == "Weekly" else 1)),
         "extendedInfo": {},
         "isDatasourceDeleted": protection.datasource_deleted,
         "softDeleteRetentionPeriod": soft_days,
@@ -491,68 +440,3 @@ def point_document(item: Item, point: Point) -> Json:
         "type": f"{VAULT}/backupFabrics/protectionContainers/protectedItems/recoveryPoints",
         "properties": properties,
     }
-
-
-def job_documents(item: Item, as_of: datetime, days: int) -> Iterator[Json]:
-    """Bodies of the scheduled backup jobs behind the points of the last `days`, newest first.
-
-    The failed jobs of days without a point are there too.
-    """
-    points = [point for point in item.points(as_of) if point.taken > as_of - timedelta(days=days)]
-    taken = {(as_of - point.taken).days for point in points}
-    for point in points:
-        length = timedelta(minutes=35 + seed(f"{item.id}{point.taken}") % 50)
-        yield _job(item, point.taken, length, "Completed", as_of)
-    if item.properties["protectionState"] in ("Protected", "ProtectionError") and item.timetable.frequency == "Daily":
-        for back in range(days):
-            if back not in taken and as_of - timedelta(days=back + 0.5) > item.history.since:
-                yield _job(item, as_of - timedelta(days=back + 0.5), timedelta(minutes=12), "Failed", as_of)
-
-
-def _job(item: Item, start: datetime, length: timedelta, status: str, as_of: datetime) -> Json:
-    name = guid(f"job {item.id} {start}")
-    done = min(start + length, as_of)
-    properties: Json = {
-        "jobType": "AzureIaaSVMJob",
-        "duration": _timespan(done - start),
-        "virtualMachineVersion": "Compute",
-        "entityFriendlyName": item.properties["friendlyName"],
-        "backupManagementType": "AzureIaasVM",
-        "operation": "Backup",
-        "status": status,
-        "startTime": ticks(start),
-        "endTime": ticks(done),
-        "activityId": guid(f"activity {name}"),
-        "containerName": item.properties["containerName"],
-        "isUserTriggered": False,
-    }
-    if status == "Failed":
-        # The code and text of a VM agent that does not answer, by far the commonest failure.
-        properties["errorDetails"] = [
-            {
-                "errorCode": 400_034,
-                "errorTitle": "UserErrorGuestAgentStatusUnavailable",
-                "errorString": "VM agent is unable to communicate with the Azure Backup service.",
-                "recommendations": ["Ensure the VM agent is installed and running."],
-            }
-        ]
-    return {
-        "id": f"{item.vault.id}/backupJobs/{name}",
-        "name": name,
-        "type": f"{VAULT}/backupJobs",
-        "properties": properties,
-    }
-
-
-def _timespan(span: timedelta) -> str:
-    """Print a span as .NET does: `30.00:00:00`, `00:47:12`."""
-    total = max(int(span.total_seconds()), 0)
-    days, rest = divmod(total, 86_400)
-    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
-    return f"{days}.{clock}" if days else clock
-
-
-__all__ = [
-    "STATES", "Item", "Plan", "Protection", "Vault", "duration", "item_document", "job_documents", "point_document",
-    "policy_document", "protected_item", "seconds", "vault_documents", "workload_item", "workload_policy",
-]  # fmt: skip

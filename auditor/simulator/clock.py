@@ -73,3 +73,11 @@ def ticks(moment: datetime, suffix: str = "Z") -> str:
 def seconds(moment: datetime) -> str:
     """Print an instant without a fraction, with a Z."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def timespan(span: timedelta) -> str:
+    """Print a span as .NET does: `30.00:00:00`, `00:47:12`."""
+    total = max(int(span.total_seconds()), 0)
+    days, rest = divmod(total, 86_400)
+    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{days}.{clock}" if days else clock

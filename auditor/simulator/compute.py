@@ -1,4 +1,9 @@
-"""ARM documents of subscriptions, groups, VMs, disks, snapshots and restore point collections."""
+"""ARM documents of VMs, scale sets, disks and snapshots.
+
+Shapes: payloads arm_virtualmachines_list, arm_vmss_list, arm_disks_list, arm_snapshots_list; networkAccessPolicy,
+publicNetworkAccess, dataAccessAuthMode, diskAccessId, completionPercent, maxShares and managedByExtended: models of
+azure-mgmt-compute 39.0.0 (Disk, Snapshot).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ Json = dict[str, Any]
 """A JSON object as Azure would send it."""
 
 VM = "Microsoft.Compute/virtualMachines"
+SCALE_SET = "Microsoft.Compute/virtualMachineScaleSets"
 DISK = "Microsoft.Compute/disks"
 SNAPSHOT = "Microsoft.Compute/snapshots"
 _IMAGES = {
@@ -37,6 +43,13 @@ class Disk:
     """Id of the VM it is attached to."""
     tags: Json | None = None
     shared: int = 1
+    """How many VMs may attach it at a time."""
+    sharers: tuple[str, ...] = ()
+    """Ids of the VMs that have it attached, where it is shared."""
+    state: str = ""
+    """diskState; empty: what follows from its VM."""
+    network: str = "AllowAll"
+    public: str = "Enabled"
     unique_id: str = ""
 
 
@@ -185,7 +198,7 @@ def power_state(machine: Machine) -> Json:
     return {"instanceView": view}
 
 
-def disk_document(disk: Disk, place: Place, *, restored_from: str | None = None) -> Json:
+def disk_document(disk: Disk, place: Place) -> Json:
     """Body of a disk as `GET .../disks` lists it."""
     creation: Json = {"createOption": "FromImage" if disk.os_type else "Empty"}
     if disk.os_type:
@@ -194,8 +207,6 @@ def disk_document(disk: Disk, place: Place, *, restored_from: str | None = None)
             "id": f"/Subscriptions/{place.subscription}/Providers/Microsoft.Compute/Locations/{place.location}"
             f"/Publishers/{publisher}/ArtifactTypes/VMImage/Offers/{offer}/Skus/{sku}/Versions/{version}"
         }
-    if restored_from:
-        creation = {"createOption": "Copy", "sourceResourceId": restored_from}
     document: Json = {
         "name": disk.name,
         "id": place.id_of(DISK, disk.name),
@@ -208,11 +219,11 @@ def disk_document(disk: Disk, place: Place, *, restored_from: str | None = None)
             "diskIOPSReadWrite": 500,
             "diskMBpsReadWrite": 60,
             "encryption": {"type": "EncryptionAtRestWithPlatformKey"},
-            "networkAccessPolicy": "AllowAll",
-            "publicNetworkAccess": "Enabled",
+            "networkAccessPolicy": disk.network,
+            "publicNetworkAccess": disk.public,
             "timeCreated": ticks(disk.created, "+00:00"),
             "provisioningState": "Succeeded",
-            "diskState": "Attached" if disk.owner else "Unattached",
+            "diskState": disk.state or ("Attached" if disk.owner or disk.sharers else "Unattached"),
             "diskSizeBytes": disk.size * 1024**3,
             "uniqueId": disk.unique_id or guid(f"disk {place.id_of(DISK, disk.name).lower()}"),
         },
@@ -221,6 +232,9 @@ def disk_document(disk: Disk, place: Place, *, restored_from: str | None = None)
         document["properties"]["osType"] = disk.os_type.capitalize()
     if disk.shared > 1:
         document["properties"]["maxShares"] = disk.shared
+    if disk.sharers:
+        document["managedBy"] = disk.sharers[0]
+        document["managedByExtended"] = list(disk.sharers)
     if disk.owner:
         document["managedBy"] = group_cased(disk.owner, "lower" if seed(disk.owner) % 2 else "upper")
     if disk.tags is not None:
@@ -247,8 +261,15 @@ class Snapshot:
     state: str = "Unattached"
     immutable_until: datetime | None = None
     immutable_days: int = 0
-    managed_by: str = ""
     expired: bool = False
+    network: str = "AllowAll"
+    public: str = "Enabled"
+    access: str | None = None
+    """Id of the disk access through which alone it can be exported (network AllowPrivate)."""
+    auth_mode: str | None = None
+    """AzureActiveDirectory: an export needs a signed-in user, too."""
+    completion: float | None = None
+    """Per cent of a CopyStart that has arrived."""
 
 
 def snapshot_document(snapshot: Snapshot) -> Json:
@@ -266,8 +287,8 @@ def snapshot_document(snapshot: Snapshot) -> Json:
         "diskSizeGB": snapshot.size,
         "encryption": {"type": "EncryptionAtRestWithPlatformKey"},
         "incremental": snapshot.incremental,
-        "networkAccessPolicy": "AllowAll",
-        "publicNetworkAccess": "Enabled",
+        "networkAccessPolicy": snapshot.network,
+        "publicNetworkAccess": snapshot.public,
         "timeCreated": ticks(snapshot.created, "+00:00"),
         "provisioningState": "Succeeded",
         "diskState": snapshot.state,
@@ -278,6 +299,12 @@ def snapshot_document(snapshot: Snapshot) -> Json:
         properties |= {"osType": snapshot.os_type.capitalize(), "hyperVGeneration": "V2"}
     if snapshot.incremental:
         properties["incrementalSnapshotFamilyId"] = guid(f"family {snapshot.source}")
+    optional = {
+        "diskAccessId": snapshot.access,
+        "dataAccessAuthMode": snapshot.auth_mode,
+        "completionPercent": snapshot.completion,
+    }
+    properties |= {key: value for key, value in optional.items() if value is not None}
     if snapshot.immutable_until:
         properties["immutabilityPolicy"] = {
             "immutabilityDurationDays": snapshot.immutable_days,
@@ -297,17 +324,89 @@ def snapshot_document(snapshot: Snapshot) -> Json:
     return document
 
 
-def restore_points_document(machine: Machine, holder: Place) -> Json:
-    """Body of the restore point collection in which Azure Backup keeps a VM's instant-restore snapshots."""
-    name = f"AzureBackup_{machine.name}_{seed(machine.id) % 10**12}"
-    return {
-        "name": name,
-        "id": holder.id_of("Microsoft.Compute/restorePointCollections", name),
-        "type": "Microsoft.Compute/restorePointCollections",
-        "location": holder.location,
+@dataclass(frozen=True, slots=True)
+class ScaleSet:
+    """A scale set as the estate describes it."""
+
+    name: str
+    place: Place
+    created: datetime
+    capacity: int
+    mode: str | None = None
+    """Uniform or Flexible; None as sets of old are shown, which are uniform."""
+    size: str = "Standard_D2s_v5"
+    os_type: str = "linux"
+    image: tuple[str, str, str, str] | None = None
+    priority: str = "Regular"
+    zones: tuple[str, ...] = ()
+    tags: Json | None = None
+
+
+def scale_set_document(scale_set: ScaleSet) -> Json:
+    """Body of a scale set as `GET .../virtualMachineScaleSets` lists it."""
+    place, name = scale_set.place, scale_set.name
+    publisher, offer, sku, _ = scale_set.image or _IMAGES[scale_set.os_type]
+    network = place.id_of("Microsoft.Network/virtualNetworks", f"{name}-vnet")
+    address = {
+        "name": f"{name}-ip",
+        "properties": {"subnet": {"id": f"{network}/subnets/default"}, "privateIPAddressVersion": "IPv4"},
+    }
+    interface = {
+        "name": f"{name}-nic",
         "properties": {
-            "source": {"id": mixed(machine.id, "rpc"), "location": holder.location},
-            "restorePointCollectionId": guid(f"rpc {machine.id.lower()}"),
-            "provisioningState": "Succeeded",
+            "primary": True,
+            "enableAcceleratedNetworking": False,
+            "dnsSettings": {"dnsServers": []},
+            "enableIPForwarding": False,
+            "ipConfigurations": [address],
         },
     }
+    system: Json = {"computerNamePrefix": name[:9], "adminUsername": "azureadmin", "secrets": []}
+    if scale_set.os_type == "linux":
+        key = {"path": "/home/azureadmin/.ssh/authorized_keys", "keyData": "ssh-rsa AAAA pretended"}
+        system["linuxConfiguration"] = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}}
+    else:
+        system["windowsConfiguration"] = {"provisionVMAgent": True, "enableAutomaticUpdates": True}
+    properties: Json = {
+        "singlePlacementGroup": scale_set.mode != "Flexible",
+        "virtualMachineProfile": {
+            "osProfile": system,
+            "storageProfile": {
+                "osDisk": {
+                    "osType": scale_set.os_type.capitalize(),
+                    "createOption": "FromImage",
+                    "caching": "ReadWrite",
+                    "managedDisk": {"storageAccountType": "Premium_LRS"},
+                },
+                "imageReference": {"publisher": publisher, "offer": offer, "sku": sku, "version": "latest"},
+            },
+            "networkProfile": {"networkInterfaceConfigurations": [interface]},
+            "priority": scale_set.priority,
+        },
+        "provisioningState": "Succeeded",
+        "uniqueId": guid(f"scale set {place.id_of(SCALE_SET, name).lower()}"),
+        "timeCreated": ticks(scale_set.created, "+00:00"),
+    }
+    if scale_set.mode:
+        properties["orchestrationMode"] = scale_set.mode
+    if scale_set.mode == "Flexible":
+        properties["platformFaultDomainCount"] = 1
+    else:
+        properties |= {
+            "overprovision": True,
+            "upgradePolicy": {
+                "mode": "Manual",
+                "automaticOSUpgradePolicy": {"enableAutomaticOSUpgrade": False, "disableAutomaticRollback": False},
+            },
+        }
+    document: Json = {
+        "sku": {"name": scale_set.size, "tier": "Standard", "capacity": scale_set.capacity},
+        "properties": properties,
+        "type": SCALE_SET,
+        "location": place.location,
+        "id": place.id_of(SCALE_SET, name),
+        "name": name,
+    }
+    if scale_set.zones:
+        document["zones"] = list(scale_set.zones)
+    return document | {"tags": scale_set.tags} if scale_set.tags is not None else document

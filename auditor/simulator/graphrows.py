@@ -67,6 +67,6 @@ def graph_row(document: Json, tenant: str, *, table: str = "resources") -> Json:
         "identity": document.get("identity"),
         "zones": document.get("zones"),
         "extendedLocation": None,
-        "systemData": None,
+        "systemData": document.get("systemData"),
         "apiVersion": "2024-11-01" if table == "resources" else "",
     }

@@ -21,6 +21,7 @@ from duckdb_kql import ir
 from duckdb_kql.lower import lower
 
 from auditor.simulator.graphrows import COLUMNS, DYNAMIC_COLUMNS, TABLES
+from auditor.simulator.scopes import GOVERNED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from auditor.simulator.compute import Json
     from auditor.simulator.faults import Faults
+    from auditor.simulator.scopes import Reach, Scope
 
 PAYLOAD_LIMIT = 16_777_216
 """Bytes of one answer."""
@@ -166,10 +168,7 @@ class Ask:
     """One request to the query service, already checked for form."""
 
     query: str
-    scope: frozenset[str]
-    """Readable subscription ids (lower-case) to look into."""
-    containers: frozenset[str]
-    """Names of the management groups whose own rows are in scope."""
+    scope: Scope
     top: int
     skip: int
     token: str | None
@@ -187,7 +186,7 @@ class Graph:
         self._connection = duckdb_kql.connect()
         self._connection.execute("CREATE SCHEMA estate; SET threads = 2")
         self._loaded: set[str] = set()
-        self._results: OrderedDict[tuple[str, frozenset[str], frozenset[str]], Result] = OrderedDict()
+        self._results: OrderedDict[tuple[str, Scope], Result] = OrderedDict()
         self._lock = threading.Lock()
         self._shuffle = random.Random(0)  # noqa: S311 - an order, not a secret
 
@@ -225,7 +224,7 @@ class Graph:
         self._loaded.add(table)
 
     def _result(self, ask: Ask) -> Result:
-        key = (ask.query, ask.scope, ask.containers)
+        key = (ask.query, ask.scope)
         found = self._results.get(key)
         if found is not None:
             self._results.move_to_end(key)
@@ -243,16 +242,7 @@ class Graph:
         except duckdb_kql.KqlError as error:
             raise QueryRefusedError(_INVALID, ("InvalidQuery", str(error))) from error
         connection = self._connection
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE scope (id VARCHAR); CREATE OR REPLACE TEMP TABLE holder (id VARCHAR)"
-        )
-        connection.executemany("INSERT INTO scope VALUES (?)", [[entry] for entry in ask.scope] or [[None]])
-        connection.executemany("INSERT INTO holder VALUES (?)", [[entry] for entry in ask.containers] or [[None]])
-        views = ", ".join(
-            f'"{table}" AS (SELECT * FROM estate.{table} WHERE lower("subscriptionId") IN (SELECT id FROM scope) '
-            f"""OR ("subscriptionId" = '' AND lower(split_part("id", '/', 5)) IN (SELECT id FROM holder)))"""
-            for table in used
-        )
+        views = ", ".join(self._view(table, ask.scope.reach(table)) for table in used)
         sql = f"WITH {views} SELECT * FROM ({translated})" if views else str(translated)
         try:
             described = connection.execute(f"DESCRIBE {sql}", parameters or None).fetchall()
@@ -268,9 +258,23 @@ class Graph:
             self._results.popitem(last=False)
         return result
 
+    def _view(self, table: str, reach: Reach) -> str:
+        """Limit a table to what a query may see of it."""
+        kind = "governed" if table in GOVERNED else "plain"
+        for name, entries in ((f"{kind}_scope", reach.subscriptions), (f"{kind}_holder", reach.groups)):
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (id VARCHAR)")
+            rows: list[list[str | None]] = [[entry] for entry in entries] or [[None]]
+            self._connection.executemany(f"INSERT INTO {name} VALUES (?)", rows)
+        exact = "" if reach.inside else """ AND "id" NOT ILIKE '/subscriptions/%/resourcegroups/%'"""
+        return (
+            f'"{table}" AS (SELECT * FROM estate.{table} '
+            f'WHERE (lower("subscriptionId") IN (SELECT id FROM {kind}_scope){exact}) '
+            f"""OR ("subscriptionId" = '' AND lower(split_part("id", '/', 5)) IN (SELECT id FROM {kind}_holder)))"""
+        )
+
     def _page(self, ask: Ask, result: Result) -> bytes:
         faults, total = self._faults, len(result.rows)
-        digest = hashlib.sha256(f"{ask.query}\n{sorted(ask.scope)}\n{sorted(ask.containers)}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{ask.query}\n{_written(ask.scope)}".encode()).hexdigest()[:16]
         start, top = ask.skip, ask.top
         if ask.token is not None:
             token = _read_token(ask.token, digest)
@@ -311,6 +315,11 @@ class Graph:
         head = f'{{"totalRecords":{total},"count":{len(page)},"data":'
         truncated = "true" if cut else "false"
         return (head + data + f',"facets":[],"resultTruncated":"{truncated}"{token_text}}}').encode()
+
+
+def _written(scope: Scope) -> str:
+    """Write a scope out, always in the same order."""
+    return str([(sorted(r.subscriptions), sorted(r.groups), r.inside) for r in (scope.plain, scope.governed)])
 
 
 def _spellings(query: str, table: str) -> set[str]:

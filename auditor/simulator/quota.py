@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,8 @@ class Quota:
     """Seconds."""
     retry_after: bool = False
     """Whether a 429 carries Retry-After beside the quota headers; Azure's documentation does not promise it."""
+    clock: Callable[[], float] = time.monotonic
+    """Tells the seconds; a test may bring a clock of its own, which need not take real time."""
 
 
 class Window:
@@ -24,14 +30,14 @@ class Window:
     def __init__(self, quota: Quota | None) -> None:
         """Open with a full window; None never throttles but still answers with the documented headers."""
         self._quota = quota
-        self._started = 0.0
+        self._started = -math.inf
         self._used = 0
 
     def take(self) -> tuple[bool, dict[str, str]]:
         """Use one query: whether it is allowed, and the headers of its answer."""
         if self._quota is None:
             return True, _headers(14, 5)
-        now = time.monotonic()
+        now = self._quota.clock()
         if now - self._started >= self._quota.window:
             self._started, self._used = now, 0
         left = self._started + self._quota.window - now

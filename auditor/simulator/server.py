@@ -8,15 +8,18 @@ import re
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from aiohttp import web
 
-from auditor.simulator.arm import Answer, Call, ResourceManager, error, throttled_arm, throttled_graph
+from auditor.simulator.arm import ResourceManager
 from auditor.simulator.faults import Faults, Ordinals
 from auditor.simulator.kql import PAYLOAD_LIMIT
 from auditor.simulator.quota import Quota, Window
+from auditor.simulator.replies import Answer, Call, error, throttled_arm, throttled_graph
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,7 +41,7 @@ class Request:
     """Parsed JSON, or the text, or None."""
     status: int
     at: float
-    """`time.monotonic()` on arrival."""
+    """Seconds on arrival, by the quota's clock."""
 
 
 class Simulator:
@@ -58,13 +61,18 @@ class Simulator:
         payload_limit: int = PAYLOAD_LIMIT,
         port: int = 0,
     ) -> None:
-        """`quota=None`: never throttle; `page_size`: of REST lists; `payload_limit`: bytes; `port` 0: any free one."""
+        """`quota=None`: never throttle; `page_size`: of REST lists; `payload_limit`: bytes; `port` 0: any free one.
+
+        Time is the quota's clock; without a quota the real one.
+        """
         self.estate = estate
         self.faults = faults or Faults()
         self.log: list[Request] = []
         self.url = ""
         self._token, self._port = token, port
         self._window = Window(quota)
+        self._clock = quota.clock if quota else time.monotonic
+        self._first: float | None = None
         self._ordinals = Ordinals(self.faults)
         self._manager = ResourceManager(estate, self.faults, page_size, payload_limit)
         self._loop = asyncio.new_event_loop()
@@ -117,7 +125,8 @@ class Simulator:
             await self._runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        arrived = time.monotonic()
+        arrived = self._clock()
+        self._first = arrived if self._first is None else self._first
         raw = await request.read()
         call = Call(
             method=request.method, path=request.path, query=dict(request.query), body=raw,
@@ -135,7 +144,7 @@ class Simulator:
             if number in self.faults.unauthorized_requests:
                 answer = _unauthorized("ExpiredAuthenticationToken", "The access token has expired.")
             else:
-                answer = await self._signed(call)
+                answer = await self._signed(call, arrived - self._first)
         self.log.append(
             Request(call.method, call.path, dict(call.query), _parsed(raw), 0 if reset else answer.status, arrived)
         )
@@ -149,6 +158,7 @@ class Simulator:
             "x-ms-correlation-request-id": request.headers.get("x-ms-correlation-request-id", str(uuid4())),
             "x-ms-ratelimit-remaining-subscription-reads": "249",
             "x-ms-ratelimit-remaining-subscription-global-reads": "3749",
+            "Date": format_datetime(datetime.now(UTC) + timedelta(seconds=self.faults.clock_offset), usegmt=True),
             "Cache-Control": "no-cache",
             "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
             "X-Content-Type-Options": "nosniff",
@@ -168,14 +178,14 @@ class Simulator:
             return _unauthorized("InvalidAuthenticationToken", "The access token is invalid.")
         return None
 
-    async def _signed(self, call: Call) -> Answer:
+    async def _signed(self, call: Call, elapsed: float) -> Answer:
         faults = self.faults
         graph = call.method == "POST" and ResourceManager.is_graph(call.path)
         number = self._ordinals.next("arg" if graph else "rest")
         again = {} if faults.retry_after is None else {"Retry-After": f"{faults.retry_after:g}"}
         storm, burst = (faults.arg_429, faults.arg_5xx) if graph else (faults.rest_429, faults.rest_5xx)
         always = faults.arg_429_always if graph else faults.rest_429_always
-        if always or number <= storm:
+        if always or number <= storm or elapsed < faults.storm_seconds:
             parts = call.path.split("/")
             answer = throttled_graph() if graph else throttled_arm(parts[2] if len(parts) > 2 else "")  # noqa: PLR2004
             quota = {"x-ms-user-quota-remaining": "0", "x-ms-user-quota-resets-after": "00:00:01"} if graph else {}

@@ -153,7 +153,9 @@ class Oracle:
     def _loose(self, snapshot: Any, disks: set[str]) -> bool:
         source = snapshot["properties"]["creationData"].get("sourceResourceId", "").lower()
         age = self.as_of - when(snapshot["properties"]["timeCreated"])
-        return source in disks and age <= timedelta(days=90) and self._maker(snapshot) in ("user", "third_party")
+        # Those of a Backup vault are in the operational tier: snapshots like the others.
+        makers = ("user", "third_party", "azure_disk_backup")
+        return source in disks and age <= timedelta(days=90) and self._maker(snapshot) in makers
 
     def _active(self, item: backup.Item, tier: Tier) -> dict[str, Verdict]:
         policy = item.vault.policies[item.policy.lower()]["properties"]

@@ -53,8 +53,8 @@ def test_the_company_looks_like_one(contoso: Estate) -> None:
     total = len(contoso.machines)
     assert total >= 60
     assert 0.75 <= 1 - len(failing) / total <= 0.85
-    assert len(contoso.subscriptions) == 7
-    assert len(contoso.vaults) == 6
+    assert len(contoso.subscriptions) == 9
+    assert len(contoso.vaults) == 8
     assert len(contoso.disk_documents) >= 80
     assert len(contoso.snapshot_documents) >= 25
 

@@ -115,8 +115,8 @@ def test_a_guarded_vault_has_a_proxy(company: Simulator) -> None:
         vault.name: len(everything(company, f"{vault.id}/backupResourceGuardProxies"))
         for vault in company.estate.vaults.values()
     }
-    assert counts["rsv-sap-weu"] == 1
-    assert counts["rsv-dev-weu"] == 0
+    assert counts["rsv-sap-weu"] == counts["rsv-dev-weu"] == 1
+    assert counts["rsv-backup-eus"] == 0
 
 
 def states(simulator: Simulator, scope: str, query: str = "") -> Reply:

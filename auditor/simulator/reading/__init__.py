@@ -1,0 +1,1 @@
+"""The sections of an estate file -> the documents that the simulator serves."""
