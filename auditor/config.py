@@ -46,6 +46,9 @@ class Config(BaseModel):
     fail_on: Literal["critical", "high", "medium", "low", "none"] | None = None
     exit_zero: bool = False
     allow_incomplete: Texts = Field(default=[], description="coverage gaps that do not cause exit 3")
+    deadline: Annotated[str, Field(pattern="^[1-9][0-9]*(min|h)$")] | None = Field(
+        default=None, description="ask nothing any more after so long: 90min, 4h"
+    )
     recovery_points: Annotated[str, Field(pattern="^(all|changed|none|sample:[1-9][0-9]*)$")] | None = None
     all_rows: bool = False
     organisation: str | None = Field(default=None, description="name on the reports")

@@ -29,6 +29,8 @@ class Patience:
     """No wait is longer that we choose ourselves."""
     longest_seconds: float = 120.0
     """No single wait is longer, whatever a server asks for."""
+    deadline_seconds: float | None = None
+    """After so long nothing is asked any more, and what was not read by then counts as failed; None: no limit."""
     sleep: Sleep = asyncio.sleep
     clock: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time())
 

@@ -86,6 +86,8 @@ class AzureReader:
             await self._signin.close()
             raise
         self._window = Window(self._patience)
+        limit = self._patience.deadline_seconds
+        self._deadline = None if limit is None else self._patience.clock() + limit
         self._flying = asyncio.Semaphore(FLYING)
         self._graph = ResourceGraphClient(**self._client())
         shared = self._client()
@@ -295,6 +297,8 @@ class AzureReader:
         """
         tried: Counter[_Trouble] = Counter()
         while True:
+            if self._deadline is not None and self._patience.clock() >= self._deadline:
+                raise ReadError(CoverageState.FAILED, "not asked: the deadline had passed")
             try:
                 result = await self._once(pace, heard, attempt)
             except AzureError as error:

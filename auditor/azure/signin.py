@@ -8,8 +8,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import AzureError
-from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, SansIOHTTPPolicy
+from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.identity.aio import DefaultAzureCredential
+from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
 
 from auditor.errors import NoRunError, UsageError
 
@@ -87,7 +88,8 @@ class SignIn:
         """Give the pipeline policy that signs requests; one for each client."""
         if self._credential is None:
             return LoopbackToken(self._token)
-        return AsyncBearerTokenCredentialPolicy(_ForTenant(self._credential, self._tenant), self._cloud.scope)
+        # It answers a 401 in mid-run that carries a challenge (continuous access evaluation) with a new token, once.
+        return AsyncARMChallengeAuthenticationPolicy(_ForTenant(self._credential, self._tenant), self._cloud.scope)
 
     @property
     def credential(self) -> Any:

@@ -36,6 +36,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
     """Do the job; give the exit code, which may be asked to speak of the evidence alone."""
     from auditor import bundle, inputs, pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
     from auditor.azure import AzureReader  # noqa: PLC0415
+    from auditor.azure.pacing import Patience  # noqa: PLC0415
     from auditor.cli import common, show  # noqa: PLC0415
 
     chosen = common.cloud_of(options)
@@ -54,7 +55,8 @@ def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
     with show.Progress.of(options) as progress:
 
         async def collect_and_judge() -> Bundle:
-            async with AzureReader(chosen, options["tenant"]) as azure:
+            patience = Patience(deadline_seconds=options["deadline"])
+            async with AzureReader(chosen, options["tenant"], patience) as azure:
                 return await pipeline.run(
                     azure, given, settings, store=store, as_of=moment, interrupted=interrupted, tell=progress.tell
                 )

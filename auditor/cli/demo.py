@@ -41,7 +41,9 @@ def command(estate: Path | None, **options: Any) -> int:
     os.environ["AUDITOR_TOKEN"] = token
     with Simulator(company, token=token) as azure:
         click.echo(f"a pretend Azure serves at {azure.url}", err=True)
-        told = dict.fromkeys(("tenant", "expect_subscriptions", "cloud", "authority", "audience", "standard"))
+        told = dict.fromkeys(
+            ("tenant", "expect_subscriptions", "cloud", "authority", "audience", "standard", "deadline")
+        )
         code = audit.run(
             {
                 **options,

@@ -48,6 +48,18 @@ class _Points(click.ParamType[str]):
         return value
 
 
+class _Span(click.ParamType[float]):
+    """A duration of minutes or hours, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = re.fullmatch(r"([1-9]\d{0,4})(min|h)", str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is not a duration such as 90min or 4h", param, ctx)
+        return int(found[1]) * (60.0 if found[2] == "min" else 3600.0)
+
+
 NAMES = _Words(r",\s*")
 KINDS = _Words(r"[,\s]+")
 
@@ -116,6 +128,12 @@ scope = together(
         type=_Points(),
         metavar="all|changed|none|sample:N",
         help="Which points are read; `changed` takes those of stopped items from the run before.",
+    ),
+    option(
+        "--deadline",
+        type=_Span(),
+        metavar="DURATION",
+        help="Ask nothing any more after so long (90min, 4h); what was not read then is unknown.",
     ),
     option(
         "--cloud", type=click.Choice(["public", "usgov", "china", "custom"]), help="Azure cloud.  [default: public]"
