@@ -34,7 +34,13 @@ def test_a_denied_vault_is_forbidden_and_its_rows_are_gone() -> None:
     with faulty(denied_vaults=frozenset({"RSV-1"})) as simulator:
         assert [row["name"] for row in ask(simulator, VAULTS).body["data"]] == ["rsv-2"]
         assert ask(simulator, ITEMS).body["totalRecords"] == 1
-        for path in ("", "/backupProtectedItems", "/backupPolicies", "/backupJobs", "/backupconfig/vaultconfig"):
+        for path in (
+            "", "/backupProtectedItems", "/backupPolicies", "/backupJobs", "/backupJobs/x", "/backupconfig/vaultconfig",
+            "/backupstorageconfig/vaultstorageconfig", "/backupResourceGuardProxies", "/usages",
+            "/backupUsageSummaries",
+            "/backupEncryptionConfigs/backupResourceEncryptionConfig",
+            "/providers/Microsoft.Insights/diagnosticSettings",
+        ):  # fmt: skip
             assert get(simulator, vault(simulator) + path).status == 403
         assert get(simulator, vault(simulator, "rsv-2")).status == 200
 
