@@ -142,7 +142,7 @@ class ResourceManager:
         """Refuse what the faults deny or hide by path."""
         asked = f"{method} {path}"
         if any(pattern.search(asked) for pattern in self._denied_paths):
-            raise RefusedError(denied_graph() if self.is_graph(path) else forbidden(path, path))
+            raise RefusedError(denied_graph() if self.is_graph(path) else forbidden(path, path, method))
         if any(pattern.search(asked) for pattern in self._absent_paths):
             *_, kind, name = ["", *path.split("/")]
             raise RefusedError(absent(kind, name, path.partition("/resourceGroups/")[2].partition("/")[0]))
