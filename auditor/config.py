@@ -46,7 +46,7 @@ class Config(BaseModel):
     fail_on: Literal["critical", "high", "medium", "low", "none"] | None = None
     exit_zero: bool = False
     allow_incomplete: Texts = Field(default=[], description="coverage gaps that do not cause exit 3")
-    recovery_points: Literal["all", "none"] | None = None
+    recovery_points: Annotated[str, Field(pattern="^(all|changed|none|sample:[1-9][0-9]*)$")] | None = None
     all_rows: bool = False
     organisation: str | None = Field(default=None, description="name on the reports")
     classification: str | None = Field(default=None, description="label on the reports")

@@ -61,7 +61,7 @@ def _incomplete(
     if short:
         what = sorted({row.table for row in short})
         reasons.append(GateReason("coverage", len(short), f"not read completely: {', '.join(what)}"))
-    open_gaps = [gap for gap in gaps if not _accepted(allowed, _table_of(gap), gap.resource_id.split("/")[2])]
+    open_gaps = [gap for gap in gaps if not _accepted(allowed, _table_of(gap), gap.subscription_id)]
     if open_gaps:
         what = sorted({_table_of(gap) for gap in open_gaps})
         said = f"single resources that could not be read: {', '.join(what)}"

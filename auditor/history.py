@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from auditor import bundle as bundles
 from auditor.bundle import Bundle
+from auditor.bundle.raw import SubjectReader
 from auditor.inventory.database import connect
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
+    from typing import Any
 
 
 def before(store: Path, as_of: datetime) -> Bundle | None:
@@ -22,6 +24,10 @@ def before(store: Path, as_of: datetime) -> Bundle | None:
     return Bundle(earlier[-1]) if earlier else None
 
 
+REUSED_RUNS = 4
+"""Runs after which points are read again although nothing should have changed."""
+
+
 def vaults(previous: Bundle | None) -> list[str]:
     """Give the lower-cased ids of the vaults that the run before knew; none before the first run."""
     if previous is None or not previous.history.exists():
@@ -29,6 +35,42 @@ def vaults(previous: Bundle | None) -> list[str]:
     with connect() as con:
         known = f"read_parquet({quote(str(previous.history))})"
         return [key for (key,) in con.execute(f"SELECT key FROM {known} WHERE kind = 'vault' ORDER BY key").fetchall()]
+
+
+class Earlier:
+    """Recovery points that an earlier run read and that can't have grown since. Implements `collect.Kept`."""
+
+    def __init__(self, previous: Bundle) -> None:
+        """Read which items were at rest (stopped or softly deleted) in the run before."""
+        self._run = previous.run["id"]
+        self._points = SubjectReader(previous.folder, "recovery_point")
+        items = quote(str(previous.inventory / "protected_item.parquet"))
+        with connect() as con:
+            found = con.execute(
+                f"SELECT resource_id FROM read_parquet({items}) WHERE soft_deleted OR lower(coalesce("
+                "nullif(protection_state, ''), current_protection_state, '')) IN ('protectionstopped', 'softdeleted')"
+            ).fetchall()
+        self._at_rest = {resource_id for (resource_id,) in found}
+
+    def points(self, item_id: str, *, at_rest: bool) -> Sequence[tuple[Mapping[str, Any], bytes]] | None:
+        """Give the answers of the run before, with the run they come from; see `collect.Kept`."""
+        if not at_rest or item_id not in self._at_rest:
+            return None
+        found = self._points.answers(item_id)
+        if found is None or any(self._age(entry) > REUSED_RUNS for entry, _ in found):
+            return None
+        return [
+            ({**entry, "reused_from": {"run": self._origin(entry), "runs_ago": self._age(entry)}}, body)
+            for entry, body in found
+        ]
+
+    def _origin(self, entry: Mapping[str, Any]) -> str:
+        return str((entry.get("reused_from") or {}).get("run") or self._run)
+
+    @staticmethod
+    def _age(entry: Mapping[str, Any]) -> int:
+        """Give how many runs ago it was read, seen from the run that is made now."""
+        return int((entry.get("reused_from") or {}).get("runs_ago") or 0) + 1
 
 
 def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetime, unread: Iterable[str] = ()) -> None:

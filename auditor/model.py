@@ -65,6 +65,12 @@ class CoverageState(StrEnum):
 NOT_ASKED = "not asked for: --recovery-points none"
 """Reason of a recovery_point coverage row where the user did not want the points read."""
 
+NOT_SAMPLED = "left out of the sample of --recovery-points"
+"""Reason of a recovery_point coverage row where only some of the items were read."""
+
+CLOCK_TOLERANCE_SECONDS = 300.0
+"""This machine's clock may differ so much from Azure's: ages are counted from it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
@@ -75,9 +81,29 @@ class Coverage:
     """Lower-cased id; the text the user gave where no such subscription is visible; "" for the tenant."""
     state: CoverageState
     expected: int | None
-    """Rows (for recovery_point: protected items) there should be; None where Azure gives no count."""
+    """Rows there should be; None where Azure gives no count. Of a table that is asked for resource by resource (points
+    of each item, settings of each vault) these are the resources asked about."""
     received: int
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """One kind of resource as two independent sources tell it, compared id by id."""
+
+    table: str
+    first: str
+    """Code of the first source: `graph`."""
+    second: str
+    """Code of the second: `list` (Resource Manager's own), `vaults` (their own lists), `policies` (their counters)."""
+    first_count: int
+    second_count: int
+    only_first: int
+    """Resources that the first source alone has: deleted meanwhile, or not in the reach of the second."""
+    only_second: int
+    """Resources that the second source alone has: younger than the index; they are judged too."""
+    unread: int
+    """Places (subscriptions, vaults) where the second source could not be asked; their resources are not compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +112,15 @@ class Gap:
 
     table: str
     resource_id: str
-    """Lower-cased ARM id of the vault or protected item."""
+    """Lower-cased ARM id of what was asked about: a vault, a protected item, a subscription, ..."""
     state: CoverageState
     reason: str
+
+    @property
+    def subscription_id(self) -> str:
+        """Lower-cased id of its subscription; "" for what belongs to the tenant."""
+        words = self.resource_id.split("/")
+        return words[2] if words[1:2] == ["subscriptions"] and len(words) > 2 else ""  # noqa: PLR2004 - /subscriptions/s
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,5 +403,10 @@ class Results:
     gate: Gate
     inputs: Mapping[str, str] = field(default_factory=dict)
     """File -> SHA-256 of every file the manifest seals."""
+    asked_tables: frozenset[str] = frozenset()
+    """Tables that are read resource by resource: their coverage counts the resources asked about."""
+    reconciliations: tuple[Reconciliation, ...] = ()
+    clock_offset_seconds: float | None = None
+    """What Azure's clock was ahead of this machine's; None where Azure did not tell."""
     untested: tuple[str, ...] = ()
     """What the standard demands of a tier with VMs and no rule of this run judged, in words."""

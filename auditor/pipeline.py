@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import shutil
 from dataclasses import asdict, dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor import __version__, bundle, gate, history, inputs
 from auditor.bundle import Bundle, Covered, to_json, write_atomically
-from auditor.collect import Scope, collect
+from auditor.collect import FirstKept, Scope, collect
 from auditor.engine import results
 from auditor.engine.compare import differences
 from auditor.engine.evaluate import evaluate
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
-    from auditor.collect import Azure
+    from auditor.bundle.kept import Interrupted
+    from auditor.collect import Azure, Kept
     from auditor.inputs import Inputs
     from auditor.model import Results
 
@@ -70,23 +72,50 @@ def check_store(store: Path, as_of: datetime) -> None:
         folder.rmdir()  # nothing is left of the trial
 
 
+def purpose(settings: Settings) -> str:
+    """Name what a collection is for: one that was interrupted is gone on with only by a command of the same purpose."""
+    return bundle.digest_of(settings.cloud, settings.arm_endpoint, *(str(it) for it in asdict(settings.scope).items()))
+
+
 async def run(
-    azure: Azure, given: Inputs, settings: Settings, *, store: Path, as_of: datetime, tell: Tell = silent
+    azure: Azure,
+    given: Inputs,
+    settings: Settings,
+    *,
+    store: Path,
+    as_of: datetime,
+    interrupted: Interrupted | None = None,
+    tell: Tell = silent,
 ) -> Bundle:
     """Collect, build the inventory, evaluate and seal; give the bundle.
+
+    Stopped while it collects, it leaves what it has read for `interrupted` of a later call.
 
     Raises:
         UsageError: the store can't be written, or has a run of that moment.
         NoRunError: nothing could be read at all.
     """
     previous = history.before(store, as_of)
-    draft = bundle.create(store, as_of)
+    draft = bundle.create(store, as_of, purpose(settings))
     started = datetime.now(UTC)
     try:
         covered = await collect(
-            azure, settings.scope, draft, lambda what: tell("collect", what), remembered=history.vaults(previous)
+            azure,
+            settings.scope,
+            draft,
+            lambda what: tell("collect", what),
+            remembered=history.vaults(previous),
+            kept=_kept(settings.scope, previous, interrupted),
+            sampling_accepted=given.standard.file.population.accept_sampling,
         )
         draft.close_raw()
+    except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
+        draft.suspend()
+        raise
+    except BaseException:
+        draft.abandon()
+        raise
+    try:
         draft.write_coverage(covered)
         given.keep(draft)
         tell("inventory", "")
@@ -96,10 +125,20 @@ async def run(
         _evaluate(draft, covered, given, as_of=as_of, folder=draft.folder / "findings", tell=tell)
         tell("seal", draft.id)
         about = _about(draft.id, as_of, started, given, settings) | {"identity": dict(azure.identity)}
-        return draft.seal(about, previous)
+        sealed = draft.seal(about, previous)
     except BaseException:
         draft.abandon()
         raise
+    if interrupted is not None:
+        interrupted.discard()
+    return sealed
+
+
+def _kept(scope: Scope, previous: Bundle | None, interrupted: Interrupted | None) -> Kept | None:
+    """Give the answers that need not be asked for again."""
+    earlier = history.Earlier(previous) if previous is not None and scope.recovery_points == "changed" else None
+    known = [it for it in (interrupted, earlier) if it is not None]
+    return FirstKept(known) if known else None
 
 
 def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, tell: Tell = silent) -> Path:
@@ -223,7 +262,9 @@ def _evaluate(
 
 
 def _circumstances(place: Bundle | bundle.Draft, covered: Covered, given: Inputs, as_of: datetime) -> Circumstances:
-    return Circumstances(as_of, given.standard, covered.coverage, covered.gaps, place.history)
+    return Circumstances(
+        as_of, given.standard, covered.coverage, covered.gaps, covered.second, covered.sampled, place.history
+    )
 
 
 def _stamp(moment: datetime) -> str:

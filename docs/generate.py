@@ -95,10 +95,17 @@ def tables() -> str:
         lines += [
             f"| `{c.name}` | {c.doc} |" for c in [*catalogue.columns(table.shape), *catalogue.columns(table.finish)]
         ]
-        if table.kql:
-            lines += ["", "```kusto", table.kql, "```"]
+        if table.graph:
+            lines += ["", "```kusto", table.graph.kql, "```"]
+        if table.rest:
+            lines += ["", f"Asked for each {table.rest.each}: `{_call(table.rest)}`"]
         lines.append("")
     return "\n".join(lines)
+
+
+def _call(question: catalogue.RestQuestion) -> str:
+    call = f"{question.service} {question.operation}"
+    return f"{call} with {question.filter}" if question.filter else call
 
 
 def _sentence(words: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from auditor import inputs, pipeline
 from auditor.azure import AzureReader, cloud
+from auditor.bundle import kept
 from auditor.simulator.server import Simulator
 
 if TYPE_CHECKING:
@@ -59,18 +60,35 @@ def audit(
     patience: Patience | None = None,
 ) -> Audited:
     """Serve the estate, audit it into `store`, read the bundle."""
-    os.environ["AUDITOR_TOKEN"] = TOKEN
     given = given or default_inputs()
     with Simulator(estate, token=TOKEN, quota=None, faults=faults) as azure:
-        place = cloud(arm_endpoint=azure.url)
-        settings = pipeline.Settings(cloud=place.name, arm_endpoint=place.arm_endpoint)
-        if scope is not None:
-            settings = pipeline.Settings(scope=scope, cloud=place.name, arm_endpoint=place.arm_endpoint)
-
-        async def run() -> Bundle:
-            async with AzureReader(place, patience=patience) as reader:
-                return await pipeline.run(reader, given, settings, store=store, as_of=as_of)
-
-        made = asyncio.run(run())
+        made = audit_at(azure, store, scope=scope, given=given, as_of=as_of, patience=patience)
         log = list(azure.log)
     return Audited(made, pipeline.read(made, given), log)
+
+
+def audit_at(
+    azure: Simulator,
+    store: Path,
+    *,
+    scope: Scope | None = None,
+    given: Inputs | None = None,
+    as_of: datetime = AS_OF,
+    patience: Patience | None = None,
+    kind: type[AzureReader] = AzureReader,
+) -> Bundle:
+    """Audit what is served into `store`, going on from a run that was interrupted there; give the bundle."""
+    os.environ["AUDITOR_TOKEN"] = TOKEN
+    place = cloud(arm_endpoint=azure.url)
+    settings = pipeline.Settings(cloud=place.name, arm_endpoint=place.arm_endpoint)
+    if scope is not None:
+        settings = pipeline.Settings(scope=scope, cloud=place.name, arm_endpoint=place.arm_endpoint)
+
+    async def run() -> Bundle:
+        interrupted = kept.find(store, pipeline.purpose(settings), as_of)
+        async with kind(place, patience=patience) as reader:
+            return await pipeline.run(
+                reader, given or default_inputs(), settings, store=store, as_of=as_of, interrupted=interrupted
+            )
+
+    return asyncio.run(run())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import zlib
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from azure.core.exceptions import (
     AzureError,
@@ -20,6 +22,10 @@ from azure.core.exceptions import (
 )
 from azure.core.pipeline import policies
 from azure.core.pipeline.transport import AioHttpTransport
+from azure.core.rest import HttpRequest
+from azure.mgmt.core import AsyncARMPipelineClient
+from azure.mgmt.policyinsights.aio import PolicyInsightsClient
+from azure.mgmt.policyinsights.models import QueryOptions
 from azure.mgmt.recoveryservicesbackup.aio import RecoveryServicesBackupClient
 from azure.mgmt.resourcegraph.aio import ResourceGraphClient
 from azure.mgmt.resourcegraph.models import QueryRequest, QueryRequestOptions
@@ -28,7 +34,7 @@ from auditor import __version__
 from auditor.azure.clouds import on_this_machine
 from auditor.azure.pacing import Bucket, Patience, Window, asked_wait, retry_after
 from auditor.azure.signin import SignIn
-from auditor.collect import Answer, ReadError
+from auditor.collect.port import Answer, ReadError
 from auditor.model import CoverageState
 
 if TYPE_CHECKING:
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
 
     from auditor.azure.clouds import Cloud
     from auditor.azure.pacing import Pace
+    from auditor.inventory.catalogue import GraphQuestion, RestQuestion
 
 PAGE = 1000
 """Rows of a Resource Graph page: the most it gives."""
@@ -47,7 +54,8 @@ CONNECT_SECONDS, READ_SECONDS = 30, 180
 IDLE_PAGES = 10
 """Pages in a row without anything new, after which paging is taken for endless."""
 _TRY_AGAIN = {408, 500, 502, 503, 504}
-_VM_ITEMS = "backupManagementType eq 'AzureIaasVM' and itemType eq 'VM'"
+_INHERITED_API = "2022-10-01"
+"""Version of Resource Graph's API that looks above the scope too."""
 
 
 class AzureReader:
@@ -62,11 +70,13 @@ class AzureReader:
         self.cloud = cloud
         self._signin = SignIn(cloud, tenant)
         self._patience = patience or Patience()
-        self._backups: dict[str, RecoveryServicesBackupClient] = {}
+        self._clients: dict[tuple[Any, str], Any] = {}
         self._buckets: dict[str, Bucket] = {}
         self._graph: ResourceGraphClient | None = None
         self._page = PAGE
         self._answered = False
+        self._offset: float | None = None
+        self._setbacks: list[dict[str, Any]] = []
 
     async def __aenter__(self) -> Self:
         """Sign in."""
@@ -78,13 +88,16 @@ class AzureReader:
         self._window = Window(self._patience)
         self._flying = asyncio.Semaphore(FLYING)
         self._graph = ResourceGraphClient(**self._client())
+        shared = self._client()
+        self._arm: Any = AsyncARMPipelineClient(shared.pop("base_url"), **shared)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close all connections."""
         if self._graph is not None:
             await self._graph.close()
-        for client in self._backups.values():
+            await self._arm.close()
+        for client in self._clients.values():
             await client.close()
         await self._signin.close()
 
@@ -92,6 +105,16 @@ class AzureReader:
     def identity(self) -> Mapping[str, Any]:
         """Give the claims of the token that signs the requests."""
         return self._signin.identity
+
+    @property
+    def clock_offset(self) -> float | None:
+        """See `collect.Azure.clock_offset`; of all answers the least, as a slow one only adds to it."""
+        return self._offset
+
+    @property
+    def setbacks(self) -> Sequence[Mapping[str, Any]]:
+        """See `collect.Azure.setbacks`."""
+        return self._setbacks
 
     def _client(self) -> dict[str, Any]:
         """Give the arguments all clients share.
@@ -119,12 +142,12 @@ class AzureReader:
 
     # -- Resource Graph ---------------------------------------------------------------------------------------------
 
-    async def query(self, kql: str, subscriptions: Sequence[str] | None) -> AsyncIterator[Answer]:
+    async def query(self, question: GraphQuestion, subscriptions: Sequence[str] | None) -> AsyncIterator[Answer]:
         """See `collect.Azure.query`."""
         token: str | None = None
         number, circle = 1, _Circle()
         while True:
-            answer, token = await self._query_page(kql, subscriptions, token, number)
+            answer, token = await self._query_page(question, subscriptions, token, number)
             yield answer
             if token is None:
                 return
@@ -132,12 +155,12 @@ class AzureReader:
             number += 1
 
     async def _query_page(
-        self, kql: str, subscriptions: Sequence[str] | None, token: str | None, number: int
+        self, question: GraphQuestion, subscriptions: Sequence[str] | None, token: str | None, number: int
     ) -> tuple[Answer, str | None]:
         while True:
             size = self._page
             try:
-                return await self._query_once(kql, subscriptions, token, number, size)
+                return await self._query_once(question, subscriptions, token, number, size)
             except _TooLargeError as error:
                 if size == 1:
                     raise ReadError(
@@ -148,25 +171,33 @@ class AzureReader:
                 self._page = min(self._page, max(size // 2, 1))
 
     async def _query_once(
-        self, kql: str, subscriptions: Sequence[str] | None, token: str | None, number: int, size: int
+        self, question: GraphQuestion, subscriptions: Sequence[str] | None, token: str | None, number: int, size: int
     ) -> tuple[Answer, str | None]:
         graph = self._graph
         if graph is None:
             raise RuntimeError("use the reader as an async context manager")
-        request = QueryRequest(
-            query=kql,
-            subscriptions=list(subscriptions) if subscriptions is not None else None,
-            options=QueryRequestOptions(top=size, skip_token=token, result_format="objectArray"),
-        )
+        options: dict[str, Any] = {"$top": size, "resultFormat": "objectArray"}
+        if token is not None:
+            options["$skipToken"] = token
         heard = _Heard()
+        if question.inherited:
+            # The SDK's model does not know this option yet; Azure does since the version named here.
+            options["authorizationScopeFilter"] = "AtScopeAboveAndBelow"
+            body = {"query": question.kql, "options": options, **_scope(subscriptions)}
+            request: Any = json.dumps(body).encode()
+            more = {"api_version": _INHERITED_API}
+        else:
+            chosen = QueryRequestOptions(top=size, skip_token=token, result_format="objectArray")
+            request = QueryRequest(query=question.kql, options=chosen, **_scope(subscriptions))
+            more = {}
         result = await self._patiently(
-            self._window, heard, lambda: graph.resources(request, raw_response_hook=heard.listen)
+            self._window, heard, lambda: graph.resources(request, raw_response_hook=heard.listen, **more)
         )
         rows = _objects(result.data)
         entry = heard.entry(
             page=number,
-            sent=kql,
-            scope={"subscriptions": list(subscriptions)} if subscriptions is not None else {"tenant": True},
+            sent=question.kql,
+            scope=_scope(subscriptions) or {"tenant": True},
             count=len(rows),
             total_records=result.total_records,
         )
@@ -176,60 +207,82 @@ class AzureReader:
         limited = heard.headers.get("x-ms-tenant-subscription-limit-hit", "").lower() == "true"
         return Answer(heard.body, rows, result.total_records, cut or limited, entry), following
 
-    # -- Recovery Services ------------------------------------------------------------------------------------------
+    # -- everything else --------------------------------------------------------------------------------------------
 
-    async def vault_items(self, vault_id: str) -> AsyncIterator[Answer]:
-        """See `collect.Azure.vault_items`."""
-        place = _parts(vault_id, "subscriptions", "resourcegroups", "vaults")
-        client = self._backup(place["subscriptions"])
+    async def ask(self, question: RestQuestion, subject: str, odata_filter: str | None) -> AsyncIterator[Answer]:
+        """See `collect.Azure.ask`."""
         heard = _Heard()
-        pager = client.backup_protected_items.list(
-            vault_name=place["vaults"],
-            resource_group_name=place["resourcegroups"],
-            filter=_VM_ITEMS,
-            raw_response_hook=heard.listen,
-        )
-        async for answer in self._pages(pager, place["subscriptions"], heard, _VM_ITEMS):
-            yield answer
-
-    async def recovery_points(self, item_id: str) -> AsyncIterator[Answer]:
-        """See `collect.Azure.recovery_points`."""
-        place = _parts(item_id, "subscriptions", "resourcegroups", "vaults", "protectioncontainers", "protecteditems")
-        client = self._backup(place["subscriptions"])
-        heard = _Heard()
-        pager = client.recovery_points.list(
-            vault_name=place["vaults"],
-            resource_group_name=place["resourcegroups"],
-            fabric_name="Azure",
-            container_name=place["protectioncontainers"],
-            protected_item_name=place["protecteditems"],
-            raw_response_hook=heard.listen,
-        )
-        async for answer in self._pages(pager, place["subscriptions"], heard, None):
-            yield answer
-
-    def _backup(self, subscription_id: str) -> RecoveryServicesBackupClient:
-        key = subscription_id.lower()
-        if key not in self._backups:
-            self._backups[key] = RecoveryServicesBackupClient(subscription_id=subscription_id, **self._client())
-            self._buckets[key] = Bucket(self._patience)
-        return self._backups[key]
-
-    async def _pages(self, pager: Any, subscription_id: str, heard: _Heard, sent: str | None) -> AsyncIterator[Answer]:
-        bucket = self._buckets[subscription_id.lower()]
+        place = _parts(subject)
+        subscription = place.get("subscriptions", "")
+        bucket = self._buckets.setdefault(subscription.lower(), Bucket(self._patience))
+        page = self._opened(question, subject, place, odata_filter, heard)
         link: str | None = None
         number, circle = 1, _Circle()
         while True:
-            # A new iterator for every try: one that has failed may take itself for finished.
-            link = await self._patiently(bucket, heard, partial(_one_page, pager, link))
-            rows = _objects(json.loads(heard.body).get("value"))
-            entry = heard.entry(page=number, sent=sent, scope={"subscriptions": [subscription_id]}, count=len(rows))
+            link = await self._patiently(bucket, heard, partial(page, link))
+            document = json.loads(heard.body)
+            if not isinstance(document, dict):
+                raise ReadError(CoverageState.FAILED, "the answer is not a JSON object")
+            rows = _objects(document.get("value", [document]))
+            scope = {"subscriptions": [subscription]} if subscription else {"tenant": True}
+            entry = heard.entry(page=number, more=link is not None, sent=odata_filter, scope=scope, count=len(rows))
             yield Answer(heard.body, rows, None, truncated=False, entry=entry)
             if link is None:
                 return
             self._demand_own(link)
             circle.demand_progress(link, rows)
             number += 1
+
+    def _opened(
+        self, question: RestQuestion, subject: str, place: Mapping[str, str], odata_filter: str | None, heard: _Heard
+    ) -> Callable[[str | None], Awaitable[str | None]]:
+        """Give what asks for one page (the first, or the one behind a link) and gives the link to the next."""
+        if question.service == "GET":
+            path, _, query = question.operation.partition("?")
+            return partial(self._get, f"{self.cloud.arm_endpoint}{quote(subject + path)}?{query}", heard)
+        subscription = _demand(place, "subscriptions")
+        if question.service == "policyinsights":
+            states: Any = self._of(PolicyInsightsClient, subscription).policy_states
+            pager = getattr(states, question.operation.partition(".")[2])(
+                policy_states_resource="latest",
+                subscription_id=subscription,
+                query_options=QueryOptions(filter=odata_filter),
+                raw_response_hook=heard.listen,
+            )
+            return partial(_one_page, pager)
+        wanted: dict[str, Any] = {
+            "vault_name": _demand(place, "vaults"),
+            "resource_group_name": _demand(place, "resourcegroups"),
+            "raw_response_hook": heard.listen,
+        }
+        if question.each == "protected item":
+            wanted |= {
+                "fabric_name": "Azure",
+                "container_name": _demand(place, "protectioncontainers"),
+                "protected_item_name": _demand(place, "protecteditems"),
+            }
+        if odata_filter:
+            wanted["filter"] = odata_filter
+        group, _, name = question.operation.partition(".")
+        operation = getattr(getattr(self._of(RecoveryServicesBackupClient, subscription), group), name)
+        if inspect.iscoroutinefunction(operation):
+            return partial(_one_answer, partial(operation, **wanted))
+        return partial(_one_page, operation(**wanted))
+
+    def _of(self, kind: Any, subscription_id: str) -> Any:
+        """Give the SDK's client of a kind for a subscription."""
+        key = (kind, subscription_id.lower())
+        if key not in self._clients:
+            self._clients[key] = kind(subscription_id=subscription_id, **self._client())
+        return self._clients[key]
+
+    async def _get(self, url: str, heard: _Heard, link: str | None) -> str | None:
+        """GET a path for which no SDK is at hand, over the same pipeline."""
+        request = HttpRequest("GET", link or url)
+        response = await self._arm.send_request(request, raw_response_hook=heard.listen)
+        response.raise_for_status()
+        document = response.json()
+        return document.get("nextLink") if isinstance(document, dict) else None
 
     # -- trying again -----------------------------------------------------------------------------------------------
 
@@ -247,6 +300,7 @@ class AzureReader:
             except AzureError as error:
                 trouble = heard.trouble(error)
                 tried[trouble] += 1
+                self._setbacks.append(heard.setback(error))
                 if trouble is _Trouble.FINAL:
                     pace.lost = 0  # an answer, if not the one hoped for
                     if _too_large(error):
@@ -281,6 +335,8 @@ class AzureReader:
             raise DecodeError("the answer has not the form that was asked for") from error
         finally:
             self._answered = self._answered or heard.status is not None
+            offsets = [offset for offset in (self._offset, heard.clock_offset()) if offset is not None]
+            self._offset = min(offsets, key=abs, default=None)
             await pace.leave(number, heard.headers)
 
     def _allowed(self, trouble: _Trouble, pace: Pace) -> int:
@@ -367,6 +423,27 @@ class _Heard:
         code = getattr(getattr(error, "error", None), "code", None)
         return f"HTTP {self.status}" + (f" {code}" if code else "")
 
+    def setback(self, error: AzureError) -> dict[str, Any]:
+        """Describe a try that came to nothing."""
+        request = self._request
+        return {
+            "at": _now(),
+            "method": request.method if request else None,
+            "url": request.url if request else None,
+            "status": self.status,
+            "request_id": self.headers.get("x-ms-request-id"),
+            "said": self.said(error),
+        }
+
+    def clock_offset(self) -> float | None:
+        """Give the seconds that the answer's `Date` is ahead of this machine's clock; None where it has none."""
+        try:
+            date = parsedate_to_datetime(self.headers["date"])
+            # It is cut to whole seconds.
+            return (date + timedelta(milliseconds=500) - datetime.now(UTC)).total_seconds()
+        except (KeyError, TypeError, ValueError):
+            return None
+
     def entry(self, **more: Any) -> dict[str, Any]:
         """Describe the request and the response for raw/responses.jsonl."""
         parts = urlsplit(self._request.url)
@@ -378,22 +455,34 @@ class _Heard:
             "request_id": self.headers.get("x-ms-request-id"),
             "correlation_id": self.headers.get("x-ms-correlation-request-id"),
             "date": self.headers.get("date"),
-            "received_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "received_at": _now(),
             **more,
         }
 
 
-def _parts(resource_id: str, *wanted: str) -> dict[str, str]:
-    """Cut an ARM id into its pairs: lower-cased kind -> name.
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _scope(subscriptions: Sequence[str] | None) -> dict[str, Any]:
+    return {} if subscriptions is None else {"subscriptions": list(subscriptions)}
+
+
+def _parts(resource_id: str) -> dict[str, str]:
+    """Cut an ARM id into its pairs: lower-cased kind -> name."""
+    words = resource_id.strip("/").split("/")
+    return {kind.lower(): name for kind, name in zip(words[::2], words[1::2], strict=False)}
+
+
+def _demand(place: Mapping[str, str], kind: str) -> str:
+    """Give a part of an ARM id.
 
     Raises:
-        ReadError: a wanted kind is not in it.
+        ReadError: it is not in it.
     """
-    words = resource_id.strip("/").split("/")
-    found = {kind.lower(): name for kind, name in zip(words[::2], words[1::2], strict=False)}
-    if any(not found.get(kind) for kind in wanted):
-        raise ReadError(CoverageState.FAILED, f"{resource_id}: not an id that can be asked for")
-    return found
+    if not place.get(kind):
+        raise ReadError(CoverageState.FAILED, f"the id names no {kind}: it can't be asked for")
+    return place[kind]
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:
@@ -413,6 +502,11 @@ async def _one_page(pager: Any, link: str | None) -> str | None:
     await anext(pages)
     following: str | None = pages.continuation_token
     return following
+
+
+async def _one_answer(call: Callable[[], Awaitable[Any]], _link: str | None) -> None:
+    """Ask for something that is a single page."""
+    await call()
 
 
 class _Circle:

@@ -5,8 +5,8 @@ A folder without a manifest does not exist. After sealing only `reports/` and `e
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import io
 import json
 import os
 import re
@@ -17,16 +17,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import zstandard
-
-from auditor.bundle.scrub import scrub
+from auditor.bundle import kept
+from auditor.bundle.raw import GRAPH_PATH, RawReader, RawWriter, entries
 from auditor.errors import BundleError, UsageError
-from auditor.inventory.store import Page
 from auditor.model import Coverage, CoverageState, Gap, Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import BinaryIO, TextIO
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from auditor.inventory.store import Page
+
+__all__ = ["GRAPH_PATH", "Bundle", "Covered", "Draft", "create", "find", "kept", "runs"]
 
 SCHEMA_VERSION = "1.0"
 _PREFIX = "run="
@@ -104,18 +105,24 @@ class Covered:
     gaps: tuple[Gap, ...]
     subscriptions: tuple[Subscription, ...]
     """vm_count is 0 here; counted when results are read."""
+    second: tuple[Coverage, ...] = ()
+    """How far the second sources were read, which are held against Resource Graph; they prove, they are not needed."""
+    sampled: tuple[str, ...] | None = None
+    """Lower-cased ids of the protected items whose points were read, where only a sample was."""
+    clock_offset_seconds: float | None = None
+    """What Azure's clock is ahead of the one that ages are counted by; None where Azure did not tell."""
 
 
 class Draft:
     """A bundle while it is written."""
 
-    def __init__(self, folder: Path, target: Path, as_of: datetime) -> None:
+    def __init__(self, folder: Path, target: Path, as_of: datetime, purpose: str) -> None:
         """Use `create`."""
         self.folder, self.target, self.as_of = folder, target, as_of
         self.id = run_id(as_of)
-        self._raw: dict[str, BinaryIO] = {}
-        self._log: TextIO | None = None
-        self._zstd = zstandard.ZstdCompressor(level=3)
+        self._raw = RawWriter(folder)
+        self._reader: RawReader | None = None
+        self._lock = kept.Lock(folder, as_of, purpose)
 
     @property
     def inventory(self) -> Path:
@@ -124,44 +131,16 @@ class Draft:
 
     @property
     def history(self) -> Path:
-        """Give the file with what this run has to know of earlier ones."""
+        """Give the file with what this run had to know of earlier ones."""
         return self.folder / "history.parquet"
 
     def page(self, table: str, entry: Mapping[str, Any], body: bytes) -> None:
-        """Keep a response body, and what was asked for it in raw/responses.jsonl.
-
-        Args:
-            table: table it belongs to.
-            entry: page, url, sent, scope, status, api_version, request ids, received_at, count, total_records, subject.
-            body: as received; secrets are taken out here, the digest is of what was received.
-        """
-        clean = scrub(body)
-        file = self._raw.get(table)
-        if file is None:
-            path = self.folder / "raw" / f"{table}.zst"
-            path.parent.mkdir(exist_ok=True)
-            file = self._raw[table] = path.open("wb")
-        offset = file.tell()
-        file.write(self._zstd.compress(clean))
-        line = {
-            "table": table,
-            "offset": offset,
-            **entry,
-            "sha256": hashlib.sha256(body).hexdigest(),
-            "scrubbed": clean is not body and clean != body,
-        }
-        if self._log is None:
-            (self.folder / "raw").mkdir(exist_ok=True)
-            self._log = (self.folder / "raw" / "responses.jsonl").open("w", encoding="utf-8")
-        self._log.write(json.dumps(line, ensure_ascii=False) + "\n")
+        """Keep a response body, and what was asked for it; see `RawWriter.write`."""
+        self._raw.write(table, entry, body)
 
     def close_raw(self) -> None:
         """Finish the raw files so that they can be read back."""
-        for file in (*self._raw.values(), *((self._log,) if self._log else ())):
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-        self._raw, self._log = {}, None
+        self._raw.close()
 
     def write(self, name: str, body: bytes) -> None:
         """Write a file of the bundle."""
@@ -173,9 +152,17 @@ class Draft:
         """Write coverage.json."""
         self.write("coverage.json", to_json(asdict(covered)))
 
+    def write_setbacks(self, setbacks: Sequence[Mapping[str, Any]]) -> None:
+        """Write raw/setbacks.jsonl, the tries that came to nothing; no file where there was none."""
+        if setbacks:
+            lines = (json.dumps(dict(setback), ensure_ascii=False) for setback in setbacks)
+            self.write("raw/setbacks.jsonl", "".join(f"{line}\n" for line in lines).encode())
+
     def pages(self, table: str) -> Iterator[Page]:
         """Read back the bodies of a table."""
-        return _pages(self.folder, table)
+        if self._reader is None:
+            self._reader = RawReader(self.folder)
+        return self._reader.pages(table)
 
     def seal(self, run: Mapping[str, Any], previous: Bundle | None) -> Bundle:
         """Digest every file, write the manifest last, and give the folder its final name.
@@ -185,6 +172,7 @@ class Draft:
             previous: the run before in the same store, which the manifest chains to; None for the first.
         """
         self.close_raw()
+        self._lock.release(folder=self.folder)
         files = []
         for path in sorted(self.folder.rglob("*")):
             if path.is_file():
@@ -204,13 +192,23 @@ class Draft:
 
     def abandon(self) -> None:
         """Remove what was written."""
-        for file in (*self._raw.values(), *((self._log,) if self._log else ())):
-            file.close()
+        self._raw.close(safely=False)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+
+    def suspend(self) -> None:
+        """Leave what was read to the same command, which goes on from it; see `kept.find`."""
+        self._raw.close()
+        self._lock.release()
 
 
-def create(store: Path, as_of: datetime) -> Draft:
+def create(store: Path, as_of: datetime, purpose: str = "") -> Draft:
     """Begin a bundle in `store`.
+
+    Args:
+        store: where it will be.
+        as_of: its moment.
+        purpose: what it is for: a command of the same purpose may go on from it where it is interrupted.
 
     Raises:
         UsageError: the store can't be written, or a run of that moment is there already.
@@ -219,14 +217,14 @@ def create(store: Path, as_of: datetime) -> Draft:
     if target.exists():
         raise UsageError(f"{target} exists already", "a run is never overwritten; name another --as-of or --store")
     # A random name: process ids are the same in every container.
-    folder = store / f".collecting-{run_id(as_of)}-{secrets.token_hex(4)}"
+    folder = store / f"{kept.PREFIX}{run_id(as_of)}-{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:
         raise UsageError(
             f"--store {store}: cannot be written: {error.strerror}", "name a folder you may write to"
         ) from error
-    return Draft(folder, target, as_of)
+    return Draft(folder, target, as_of, purpose)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -283,7 +281,11 @@ class Bundle:
 
     def pages(self, table: str) -> Iterator[Page]:
         """Read the response bodies of a table, in the order received."""
-        return _pages(self.folder, table)
+        return self._reader.pages(table)
+
+    @functools.cached_property
+    def _reader(self) -> RawReader:
+        return RawReader(self.folder)
 
     def covered(self) -> Covered:
         """Read coverage.json."""
@@ -295,15 +297,14 @@ class Bundle:
                 Subscription(**{**row, "management_groups": tuple(row["management_groups"])})
                 for row in found["subscriptions"]
             ),
+            tuple(Coverage(**{**row, "state": CoverageState(row["state"])}) for row in found.get("second", ())),
+            None if found.get("sampled") is None else tuple(found["sampled"]),
+            found.get("clock_offset_seconds"),
         )
 
     def responses(self) -> Iterator[dict[str, Any]]:
         """Read raw/responses.jsonl."""
-        path = self.folder / "raw" / "responses.jsonl"
-        if path.exists():
-            with path.open(encoding="utf-8") as file:
-                for line in file:
-                    yield json.loads(line)
+        return entries(self.folder)
 
     def _json(self, name: str) -> Any:
         try:
@@ -346,25 +347,6 @@ class Bundle:
             if path.is_file() and name not in self._listed and name.split("/")[0] not in outside:
                 found.append(f"{name} was added after the run was sealed")
         return found
-
-
-def _pages(folder: Path, table: str) -> Iterator[Page]:
-    path = folder / "raw" / f"{table}.zst"
-    if not path.exists():
-        return
-    subjects = []
-    with (folder / "raw" / "responses.jsonl").open(encoding="utf-8") as log:
-        for line in log:
-            entry = json.loads(line)
-            if entry["table"] == table:
-                subjects.append((entry["offset"], entry.get("subject")))
-    ends = [offset for offset, _ in subjects[1:]] + [path.stat().st_size]
-    unpack = zstandard.ZstdDecompressor()
-    with path.open("rb") as file:
-        for (offset, subject), end in zip(subjects, ends, strict=True):
-            file.seek(offset)
-            with unpack.stream_reader(io.BytesIO(file.read(end - offset))) as frame:
-                yield Page(subject, frame.read())
 
 
 def runs(store: Path) -> list[Path]:

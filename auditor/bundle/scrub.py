@@ -11,7 +11,7 @@ _SECRETS = (
     re.compile(rb"(?i)((?:AccountKey|SharedAccessKey|SharedAccessSignature)=)[^;\"\\\s]+"),
     re.compile(
         rb"(?i)(\"(?:adminPassword|password|secret|clientSecret|accessKey|primaryKey|secondaryKey|sasUri|sasToken|"
-        rb"customData|protectedSettings|connectionString)\"\s*:\s*\")[^\"]+"
+        rb"customData|protectedSettings|connectionString|serviceUri|callbackUrl|httpTriggerUrl)\"\s*:\s*\")[^\"]+"
     ),
 )
 

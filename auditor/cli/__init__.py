@@ -106,7 +106,7 @@ def _tell(end: BaseException) -> int:
         _say(f"error: {end.message}", end.hint)
         return end.exit_code
     stopped = isinstance(end, terminal.Terminated)
-    _say(f"{'terminated' if stopped else 'interrupted'}; nothing half-written was left")
+    _say(f"{'terminated' if stopped else 'interrupted'}; no half bundle was left")
     return ExitCode.TERMINATED if stopped else ExitCode.INTERRUPTED
 
 

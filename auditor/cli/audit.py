@@ -34,16 +34,20 @@ def command(**options: Any) -> int:
 
 def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
     """Do the job; give the exit code, which may be asked to speak of the evidence alone."""
-    from auditor import inputs, pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
+    from auditor import bundle, inputs, pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
     from auditor.azure import AzureReader  # noqa: PLC0415
     from auditor.cli import common, show  # noqa: PLC0415
 
     chosen = common.cloud_of(options)
     if options["as_of"] is not None and not chosen.loopback:
         raise UsageError("--as-of is for a server on this machine; Azure is audited as it is now", "leave it out")
-    moment: datetime = options["as_of"] or datetime.now(UTC).replace(microsecond=0)
-    pipeline.check_store(options["store"], moment)
     settings = common.settings_of(options, common.scope_of(options), chosen)
+    interrupted = bundle.kept.find(options["store"], pipeline.purpose(settings), options["as_of"])
+    if interrupted is not None:
+        click.echo(f"going on with the interrupted run of {interrupted.as_of:%Y-%m-%d %H:%M:%S} UTC", err=True)
+    found = interrupted.as_of if interrupted else None
+    moment: datetime = options["as_of"] or found or datetime.now(UTC).replace(microsecond=0)
+    pipeline.check_store(options["store"], moment)
     wanted = pipeline.wanted_reports(options["report"])
     given = inputs.read(options["standard"], options["waivers"], options["rules"])
     store: Path = options["store"]
@@ -51,9 +55,16 @@ def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
 
         async def collect_and_judge() -> Bundle:
             async with AzureReader(chosen, options["tenant"]) as azure:
-                return await pipeline.run(azure, given, settings, store=store, as_of=moment, tell=progress.tell)
+                return await pipeline.run(
+                    azure, given, settings, store=store, as_of=moment, interrupted=interrupted, tell=progress.tell
+                )
 
-        made = terminal.until_terminated(collect_and_judge())
+        try:
+            made = terminal.until_terminated(collect_and_judge())
+        except (KeyboardInterrupt, terminal.Terminated):
+            kept = f"what was read is kept for {bundle.kept.KEPT_HOURS} hours: the same command goes on from there"
+            click.echo(kept, err=True)
+            raise
         progress.tell("report", "")
         results = pipeline.read(made, given, threshold="none" if evidence_only else None)
         written = pipeline.report(

@@ -36,6 +36,18 @@ class _Words(click.types.StringParamType):
         return [word for word in re.split(self._parting, rv) if word.strip()]
 
 
+class _Points(click.ParamType[str]):
+    """`all`, `changed`, `none` or `sample:N`."""
+
+    name = "recovery_points"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, _, size = value.partition(":")
+        if value not in ("all", "changed", "none") and not (kind == "sample" and size.isdecimal() and int(size) > 0):
+            self.fail(f"{value!r} is not one of all, changed, none, sample:N (N items: sample:25)", param, ctx)
+        return value
+
+
 NAMES = _Words(r",\s*")
 KINDS = _Words(r"[,\s]+")
 
@@ -101,8 +113,9 @@ scope = together(
         "--recovery-points",
         default="all",
         show_default=True,
-        type=click.Choice(["all", "none"]),
-        help="Which points are read.",
+        type=_Points(),
+        metavar="all|changed|none|sample:N",
+        help="Which points are read; `changed` takes those of stopped items from the run before.",
     ),
     option(
         "--cloud", type=click.Choice(["public", "usgov", "china", "custom"]), help="Azure cloud.  [default: public]"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from auditor.standard import Waiver
 
 GAP_REASON = "resource_table_incomplete"
+CLOCK_REASON = "clock_wrong"
+SAMPLE_REASON = "not_sampled"
 
 _SHIFTED = "['critical', 'high', 'medium', 'low']"
 """What a class may shift a severity within; info stays info."""
@@ -78,12 +80,22 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
                      SELECT DISTINCT subscription_id FROM covered
                      WHERE table_name IN ({behind or "''"}) AND NOT whole
                  ),
+                 -- What is true of every rule: nothing is said of a list that is not whole, nor by a clock that is
+                 -- wrong, and points that were not drawn for a sample are no failure to read them.
                  put AS (
-                     SELECT n.resource_no, v.resource_id, g.subscription_id IS NOT NULL AS gap, {severity} AS severity,
-                            v.status, v.reason, {evidence} AS evidence
+                     SELECT n.resource_no, v.resource_id, {severity} AS severity, {evidence} AS evidence,
+                            CASE WHEN s.clock_wrong THEN {quote(CLOCK_REASON)}
+                                 WHEN g.subscription_id IS NOT NULL THEN {quote(GAP_REASON)}
+                                 WHEN v.reason = 'recovery_points_unread' AND l.vm_no IS NOT NULL
+                                 THEN {quote(SAMPLE_REASON)} END AS blind,
+                            CASE WHEN blind = {quote(SAMPLE_REASON)} AND s.accept_sampling THEN 'not_applicable'
+                                 WHEN blind IS NOT NULL THEN 'unknown' ELSE v.status END AS status,
+                            coalesce(blind, v.reason) AS reason
                      FROM verdict v
                      JOIN {rule.file.resource_type} n ON n.resource_id = v.resource_id
+                     CROSS JOIN setting s
                      LEFT JOIN gone g ON g.subscription_id = n.subscription_id
+                     LEFT JOIN protection l ON l.vm_no = n.resource_no AND l.left_out_of_sample
                  ),
                  covering AS (
                      SELECT resource_no, waiver_id, expired FROM waiver WHERE rule = {quote(rule.id)}
@@ -91,16 +103,14 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
                          PARTITION BY resource_no ORDER BY expired, expires_on DESC, waiver_id) = 1
                  )
             SELECT p.resource_no, p.resource_id,
-                   CASE WHEN p.gap THEN 'unknown'
-                        WHEN p.status = 'fail' AND w.expired = false THEN 'waived'
-                        ELSE p.status END AS status,
+                   CASE WHEN p.status = 'fail' AND w.expired = false THEN 'waived' ELSE p.status END AS status,
                    CASE WHEN p.severity = 'info' THEN 'info'
                         ELSE {_SHIFTED}[least(greatest(
                              list_position({_SHIFTED}, p.severity) - coalesce(k.severity_shift, 0), 1), 4)]
                         END AS severity,
-                   CASE WHEN p.gap THEN {quote(GAP_REASON)} ELSE p.reason END AS reason,
-                   CASE WHEN p.status <> 'pass' OR p.gap THEN p.evidence END AS evidence,
-                   CASE WHEN p.status = 'fail' AND NOT p.gap THEN w.waiver_id END AS waiver_id
+                   p.reason,
+                   CASE WHEN p.status <> 'pass' THEN p.evidence END AS evidence,
+                   CASE WHEN p.status = 'fail' THEN w.waiver_id END AS waiver_id
             FROM put p
             LEFT JOIN classified k ON k.resource_no = p.resource_no
             LEFT JOIN covering w ON w.resource_no = p.resource_no

@@ -11,13 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from auditor.bundle import GRAPH_PATH
 from auditor.engine import waivers as waiving
+from auditor.inventory import catalogue
 from auditor.model import (
     Finding,
     Gate,
     Machine,
     Population,
     Question,
+    Reconciliation,
     Results,
     RuleResult,
     Run,
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from auditor.bundle import Bundle
+    from auditor.bundle import Bundle, Covered
     from auditor.inventory.facts import Facts
     from auditor.rulebook import Rule, Rulebook
     from auditor.standard import Standard, Waiver
@@ -86,6 +89,9 @@ def read(judged: Judged, facts: Facts) -> Results:
         gate=Gate(0, "none", ()),
         inputs={entry["path"]: entry["sha256"] for entry in judged.bundle.manifest["files"]},
         untested=_untested(judged, facts),
+        asked_tables=frozenset(table.name for table in catalogue.tables() if table.asked),
+        reconciliations=_reconciliations(covered, facts),
+        clock_offset_seconds=covered.clock_offset_seconds,
     )
 
 
@@ -126,6 +132,50 @@ def _asked(tier: Mapping[str, Any], path: str) -> bool:
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return value not in (None, False)
+
+
+def _reconciliations(covered: Covered, facts: Facts) -> tuple[Reconciliation, ...]:
+    """Hold the sources against each other, id by id, wherever both could be asked."""
+    found = []
+    for table in sorted({row.table for row in covered.second} & {"vm", "disk", "snapshot", "vault"}):
+        unread = sum(row.table == table and not row.state.whole for row in covered.second)
+        (counts,) = facts.rows(
+            f"SELECT {_BOTH} FROM raw.{table} r JOIN confirmed c ON c.table_name = {quote(table)} "
+            "AND c.subscription_id = r.subscription_id"
+        )
+        found.append(Reconciliation(table, "graph", "list", unread=unread, **counts))
+    unread_vaults = [gap for gap in covered.gaps if gap.table == "vault"]
+    (counts,) = facts.rows(
+        f"SELECT {_BOTH} FROM raw.protected_item r WHERE lower(coalesce(r.backup_management_type, 'azureiaasvm')) = "
+        "'azureiaasvm' AND r.vault_id NOT IN (SELECT resource_id FROM gap WHERE table_name = 'vault')"
+    )
+    found.append(Reconciliation("protected_item", "graph", "vaults", unread=len(unread_vaults), **counts))
+    # A policy counts the items that follow it: a third source, which tells numbers only.
+    (counted,) = facts.rows(
+        """
+        WITH held AS (
+                 SELECT policy_id, count(*) AS items FROM raw.protected_item WHERE policy_id IS NOT NULL GROUP BY 1
+             ),
+             both_ AS (
+                 SELECT coalesce(h.items, 0) AS items, p.protected_items_count AS stated
+                 FROM raw.backup_policy p LEFT JOIN held h ON h.policy_id = p.resource_id
+                 WHERE lower(p.backup_management_type) = 'azureiaasvm' AND p.protected_items_count IS NOT NULL
+                   AND p.vault_id NOT IN (SELECT resource_id FROM gap WHERE table_name = 'vault')
+             )
+        SELECT coalesce(sum(items), 0)::BIGINT AS first_count, coalesce(sum(stated), 0)::BIGINT AS second_count,
+               coalesce(sum(greatest(items - stated, 0)), 0)::BIGINT AS only_first,
+               coalesce(sum(greatest(stated - items, 0)), 0)::BIGINT AS only_second
+        FROM both_
+        """
+    )
+    found.append(Reconciliation("protected_item", "graph", "policies", unread=len(unread_vaults), **counted))
+    return tuple(found)
+
+
+_BOTH = (
+    "count(*) FILTER (r.in_graph) AS first_count, count(*) FILTER (r.in_list) AS second_count, "
+    "count(*) FILTER (NOT r.in_list) AS only_first, count(*) FILTER (NOT r.in_graph) AS only_second"
+)
 
 
 def _run(judged: Judged, *, complete: bool) -> Run:
@@ -329,7 +379,8 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
                  FROM expected_day e LEFT JOIN found f ON f.item_no = e.item_no AND f.slot_no = e.slot_no GROUP BY 1
              )
         SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name,
-               n.location, n.class AS class_, n.tier, n.owner, n.excluded_code, p.state AS protection, p.item_id,
+               n.location, n.class AS class_, n.tier, n.owner, n.excluded_code,
+               coalesce(p.fallback, p.state) AS protection, p.item_id,
                p.vault_name, p.policy_name, p.newest_point_age_hours, p.newest_vaulted_point_age_hours,
                p.oldest_point_age_hours, p.point_count,
                [n.daily_keep_days, n.weekly_keep_days, n.monthly_keep_days, n.yearly_keep_days] AS demanded,
@@ -397,7 +448,9 @@ def _tiers(standard: Standard, facts: Facts) -> tuple[TierDemand, ...]:
 
 
 _PLACE = re.compile(
-    r"/(subscriptions|resourceGroups|vaults|protectionContainers|protectedItems)/[^/]+", flags=re.IGNORECASE
+    r"/(subscriptions|resourceGroups|vaults|protectionContainers|protectedItems|restorePointCollections|managementGroups"
+    r"|policySetDefinitions)/[^/]+",
+    flags=re.IGNORECASE,
 )
 
 
@@ -406,7 +459,7 @@ def _questions(bundle: Bundle) -> tuple[Question, ...]:
     counts: Counter[tuple[str, str, str, str]] = Counter()
     rows: Counter[tuple[str, str, str, str]] = Counter()
     for entry in bundle.responses():
-        if entry["method"] == "POST":
+        if GRAPH_PATH in entry["url"].lower():
             text = entry["sent"]
         else:
             text = _PLACE.sub(lambda m: f"/{m[1]}/{{…}}", urlsplit(entry["url"]).path)

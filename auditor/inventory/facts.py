@@ -38,6 +38,10 @@ class Circumstances:
     standard: Standard
     coverage: Sequence[Coverage] = ()
     gaps: Sequence[Gap] = ()
+    second: Sequence[Coverage] = ()
+    """How far the second sources were read."""
+    sampled: Sequence[str] | None = None
+    """Lower-cased ids of the items whose points were read, where only a sample was."""
     history: Path | None = None
     """history.parquet of the bundle; None on a first run."""
 
@@ -133,6 +137,9 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     settings: dict[str, tuple[str, Any]] = {
         "as_of": ("TIMESTAMPTZ", given.as_of.isoformat()),
         "points_read": ("BOOLEAN", not any(row.reason == NOT_ASKED for row in given.coverage)),
+        "points_sampled": ("BOOLEAN", given.sampled is not None),
+        "accept_sampling": ("BOOLEAN", file.population.accept_sampling),
+        "clock_wrong": ("BOOLEAN", any(row.table == "clock" for row in given.coverage)),
         "inherit_resource_group_tags": ("BOOLEAN", file.population.inherit_resource_group_tags),
         "exclude_managed": ("BOOLEAN", file.population.managed_resource_groups == "exclude"),
         "exclude_publishers": ("VARCHAR[]", [name.casefold() for name in file.population.exclude_publishers]),
@@ -170,6 +177,9 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     _fill(con, "covered", "table_name VARCHAR, subscription_id VARCHAR, whole BOOLEAN", covered)
     gaps = [(gap.table, gap.resource_id) for gap in given.gaps]
     _fill(con, "gap", "table_name VARCHAR, resource_id VARCHAR", gaps)
+    confirmed = [(row.table, row.subscription_id) for row in given.second if row.state.whole]
+    _fill(con, "confirmed", "table_name VARCHAR, subscription_id VARCHAR", confirmed)
+    _fill(con, "sampled", "resource_id VARCHAR", [(item_id,) for item_id in given.sampled or ()])
     columns_ = "kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ"
     if given.history is not None and given.history.exists():
         con.execute(

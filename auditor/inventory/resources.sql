@@ -7,25 +7,45 @@ CREATE MACRO hours_since(moment) AS
     round((epoch((SELECT as_of FROM setting)) - epoch(moment)) / 3600, 4);
 CREATE MACRO promise(item_id, policy_id, schedule, amount, unit) AS
     concat_ws('|', item_id, policy_id, schedule, amount, unit);
-CREATE MACRO whole_everywhere(names) AS
-    (SELECT count(*) = 0 FROM covered WHERE list_contains(names, table_name) AND NOT whole)
-    AND (SELECT count(*) = 0 FROM gap WHERE list_contains(names, table_name));
 CREATE MACRO keep_days(amount, unit) AS
     amount * (CASE lower(unit) WHEN 'days' THEN 1 WHEN 'weeks' THEN 7 WHEN 'months' THEN 30.4375 WHEN 'years' THEN 365.25 END)::DOUBLE;
 
+-- What is deleted while it is read: Resource Graph still showed it, Resource Manager's whole list no longer had it.
+CREATE MACRO is_gone(kind, in_list, where_) AS
+    NOT in_list AND EXISTS (SELECT 1 FROM confirmed c WHERE c.table_name = kind AND c.subscription_id = where_);
+CREATE VIEW live_vm AS SELECT * FROM raw.vm v WHERE NOT is_gone('vm', v.in_list, v.subscription_id);
+CREATE VIEW live_disk AS SELECT * FROM raw.disk d WHERE NOT is_gone('disk', d.in_list, d.subscription_id);
+CREATE VIEW live_snapshot AS SELECT * FROM raw.snapshot s WHERE NOT is_gone('snapshot', s.in_list, s.subscription_id);
+CREATE VIEW live_vault AS SELECT * FROM raw.vault v WHERE NOT is_gone('vault', v.in_list, v.subscription_id);
+
 CREATE TABLE known_subscription AS
-SELECT subscription_id, resource_name AS subscription_name, state,
+SELECT subscription_id, resource_name AS subscription_name, state, coalesce(tenant_id, '') AS tenant_id,
        list_distinct(list_transform(list_concat(coalesce(management_group_names, []), coalesce(management_group_titles, [])),
                                     lambda g: lower(g))) AS management_groups
 FROM raw.subscription;
 
+-- A VM is protected from within its tenant: what could not be read of another one takes nothing away. Where the tenant of
+-- the gap is not known, it may be any.
+CREATE TABLE tenant AS
+WITH every AS (SELECT DISTINCT tenant_id FROM known_subscription UNION SELECT ''),
+     lacking AS (
+         SELECT c.table_name, coalesce(k.tenant_id, '') AS tenant_id
+         FROM covered c LEFT JOIN known_subscription k USING (subscription_id) WHERE NOT c.whole
+         UNION ALL
+         SELECT g.table_name, coalesce(k.tenant_id, '')
+         FROM gap g LEFT JOIN known_subscription k ON k.subscription_id = split_part(g.resource_id, '/', 3)
+     )
+SELECT e.tenant_id, list_distinct(coalesce(list(l.table_name) FILTER (l.table_name IS NOT NULL), [])) AS lacking_tables
+FROM every e LEFT JOIN lacking l ON l.tenant_id IN ('', e.tenant_id) OR e.tenant_id = ''
+GROUP BY e.tenant_id;
+
 -- Everything a class, a waiver or an owner tag can speak of. A view, so that nobody pays for tags who does not ask for them.
 CREATE VIEW resource AS
 WITH every AS (
-    SELECT resource_no, 'vm' AS resource_type, resource_id, resource_name, resource_group, subscription_id, location, tags FROM raw.vm
-    UNION ALL SELECT resource_no, 'disk', resource_id, resource_name, resource_group, subscription_id, location, tags FROM raw.disk
-    UNION ALL SELECT resource_no, 'snapshot', resource_id, resource_name, resource_group, subscription_id, location, tags FROM raw.snapshot
-    UNION ALL SELECT resource_no, 'vault', resource_id, resource_name, resource_group, subscription_id, location, tags FROM raw.vault
+    SELECT resource_no, 'vm' AS resource_type, resource_id, resource_name, resource_group, subscription_id, location, tags FROM live_vm
+    UNION ALL SELECT resource_no, 'disk', resource_id, resource_name, resource_group, subscription_id, location, tags FROM live_disk
+    UNION ALL SELECT resource_no, 'snapshot', resource_id, resource_name, resource_group, subscription_id, location, tags FROM live_snapshot
+    UNION ALL SELECT resource_no, 'vault', resource_id, resource_name, resource_group, subscription_id, location, tags FROM live_vault
 ),
 tagged AS (
     SELECT e.* EXCLUDE (tags), folded(e.tags) AS own, folded(g.tags) AS inherited

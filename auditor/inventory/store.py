@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +37,10 @@ class Page:
     """One response body and what it was asked about."""
 
     subject: str | None
-    """Lower-cased ARM id of the protected item for recovery points; None for tables read as a whole."""
+    """Lower-cased ARM id of what the question was about; None for tables read as a whole."""
     body: bytes
+    source: str = "graph"
+    """`graph` for Resource Graph, `rest` for everything else."""
 
 
 def build(folder: Path, pages: Callable[[str], Iterable[Page]], as_of: datetime) -> dict[str, int]:
@@ -55,27 +57,32 @@ def build(folder: Path, pages: Callable[[str], Iterable[Page]], as_of: datetime)
         con = connect(str(Path(scratch) / "load.duckdb"), spill=Path(scratch))
         con.execute("SET preserve_insertion_order = false")
         con.execute("CREATE TABLE zone (name VARCHAR, offset_minutes INTEGER)")
-        keys: dict[str, int] = {}
         for table in catalogue.tables():
-            _stage(con, table, pages(table.name), keys)
+            _stage(con, table, pages(table.name))
             if table.name == "backup_policy":
                 _zones(con, as_of)
             _finish(con, table, folder / f"{table.name}.parquet", sum(counts.values()))
             found = con.execute(f"SELECT count(*) FROM {table.name}").fetchone()
             counts[table.name] = found[0] if found else 0
-            if table.name == "protected_item":
-                keys = dict(con.execute("SELECT resource_id, resource_no FROM protected_item").fetchall())
         con.close()
     return counts
 
 
-def _stage(con: duckdb.DuckDBPyConnection, table: Table, pages: Iterable[Page], keys: dict[str, int]) -> None:
-    source = table.shape.replace("FROM page", "FROM (SELECT unnest($1) AS subject_no, unnest($2) AS body)")
-    con.execute(f"CREATE TABLE staged AS SELECT * FROM ({_bare(source)}) LIMIT 0", [[0], ["{}"]])
+def _stage(con: duckdb.DuckDBPyConnection, table: Table, pages: Iterable[Page]) -> None:
+    keys: dict[str, int] = {}
+    if table.subject and "subject_no" in table.shape:
+        keys = dict(con.execute(f"SELECT resource_id, resource_no FROM {table.subject}").fetchall())
+    source = {
+        kind: _bare(table.shape_of(kind)).replace(
+            "FROM page", f"FROM (SELECT unnest($1) AS subject_no, {kind!r} AS source, unnest($2) AS body)"
+        )
+        for kind in ("graph", "rest")
+    }
+    con.execute(f"CREATE TABLE staged AS SELECT * FROM ({source['graph']}) LIMIT 0", [[0], ["{}"]])
 
-    def insert(batch: tuple[list[int], list[str]]) -> None:
+    def insert(batch: _Batch) -> None:
         with con.cursor() as own:
-            own.execute(f"INSERT INTO staged SELECT * FROM ({_bare(source)})", list(batch))
+            own.execute(f"INSERT INTO staged SELECT * FROM ({source[batch.source]})", [batch.subjects, batch.bodies])
 
     # One batch is one vector to DuckDB, worked on by one core; so two are under way, and no more: they are memory.
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -100,19 +107,28 @@ def _text(body: bytes) -> str:
     return text
 
 
-def _batches(pages: Iterable[Page], keys: dict[str, int]) -> Iterator[tuple[list[int], list[str]]]:
-    subjects: list[int] = []
-    bodies: list[str] = []
-    size = 0
+@dataclass(slots=True)
+class _Batch:
+    """Bodies of one source that are handed over together."""
+
+    source: str
+    subjects: list[int] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
+    size: int = 0
+
+
+def _batches(pages: Iterable[Page], keys: dict[str, int]) -> Iterator[_Batch]:
+    batch = _Batch("graph")
     for page in pages:
-        subjects.append(keys.get(page.subject or "", -1))
-        bodies.append(_text(page.body))
-        size += len(page.body)
-        if size >= BATCH_BYTES:
-            yield subjects, bodies
-            subjects, bodies, size = [], [], 0
-    if bodies:
-        yield subjects, bodies
+        if page.source != batch.source or batch.size >= BATCH_BYTES:
+            if batch.bodies:
+                yield batch
+            batch = _Batch(page.source)
+        batch.subjects.append(keys.get(page.subject or "", -1))
+        batch.bodies.append(_text(page.body))
+        batch.size += len(page.body)
+    if batch.bodies:
+        yield batch
 
 
 def _finish(con: duckdb.DuckDBPyConnection, table: Table, path: Path, offset: int) -> None:
@@ -122,7 +138,8 @@ def _finish(con: duckdb.DuckDBPyConnection, table: Table, path: Path, offset: in
             f"SELECT ({offset} + row_number() OVER (ORDER BY resource_id))::INTEGER AS resource_no, * "
             f"FROM ({select}) WHERE resource_id IS NOT NULL"
         )
-    order = "resource_no" if table.keyed else "item_no, point_at DESC, resource_name"
+    columns = {row[0] for row in con.execute("DESCRIBE staged").fetchall()}
+    order = "resource_no" if table.keyed else "item_no, point_at DESC, resource_name" if "item_no" in columns else "ALL"
     con.execute(f"COPY ({select} ORDER BY {order}) TO '{_sql_path(path)}' (FORMAT parquet, COMPRESSION zstd)")
     con.execute("DROP TABLE staged")
     con.execute(f"CREATE VIEW {table.name} AS SELECT * FROM read_parquet('{_sql_path(path)}')")

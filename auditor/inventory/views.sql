@@ -45,170 +45,35 @@ SELECT
     t.snapshot_daily_keep_days           AS snapshot_daily_keep_days, -- operational snapshots kept; null = not demanded
     s.new_vm_grace_hours                 AS new_vm_grace_hours,   -- a younger VM need not be protected yet
     s.initial_backup_grace_hours         AS initial_backup_grace_hours, -- after configuring, the first backup may take this long
-    whole_everywhere(['subscription', 'vault', 'protected_item']) AS protected_item_complete, -- all items of the tenant were read
-    whole_everywhere(['snapshot', 'disk']) AS snapshot_complete   -- all snapshots and disks in scope were read
-FROM raw.vm v
+    NOT list_has_any(n.lacking_tables, ['subscription', 'vault', 'protected_item']) AS protected_item_complete, -- all items of the tenant were read
+    NOT list_has_any(n.lacking_tables, ['snapshot', 'disk']) AS snapshot_complete, -- all snapshots and disks in scope were read
+    NOT list_has_any(n.lacking_tables, ['subscription', 'replicated_item']) AS replicated_item_complete, -- all replicated items of the tenant were read
+    NOT list_has_any(n.lacking_tables, ['subscription', 'backup_instance']) AS backup_instance_complete -- all instances of Backup vaults of the tenant were read
+FROM live_vm v
 CROSS JOIN setting s
 JOIN classified c ON c.resource_no = v.resource_no
 JOIN tier t ON t.tier = c.tier
 LEFT JOIN raw.resource_group g
     ON g.resource_id = '/subscriptions/' || v.subscription_id || '/resourcegroups/' || lower(v.resource_group)
-LEFT JOIN known k ON k.kind = 'vm' AND k.key = v.resource_id;
+LEFT JOIN known k ON k.kind = 'vm' AND k.key = v.resource_id
+LEFT JOIN known_subscription u ON u.subscription_id = v.subscription_id
+JOIN tenant n ON n.tenant_id = coalesce(u.tenant_id, '');
 
 CREATE TABLE vm_disk AS
 -- table: vm_disk: managed disks attached to a VM; one row a disk
-SELECT
-    v.resource_no                        AS vm_no,                -- key of the VM
-    unnest(v.disk_ids)                   AS disk_id               -- lower-cased ARM id
-FROM raw.vm v;
-
-CREATE VIEW point AS
--- A point made by hand, hours after the run was due, fills its calendar day; a scheduled one the day of its run.
-SELECT p.item_no, p.day_no, CASE WHEN p.slot_hours > s.rpo_tolerance_hours THEN p.day_no ELSE p.slot_no END AS slot_no,
-       p.week_no, p.month_no, p.vaulted, hours_since(p.point_at) AS age_hours
-FROM raw.recovery_point p CROSS JOIN setting s
-WHERE p.usable AND NOT p.soft_deleted AND p.point_at IS NOT NULL AND p.point_at <= s.as_of;
-
-CREATE TABLE item AS
-WITH points AS (
-    SELECT item_no, count(*) AS point_count, count(*) FILTER (vaulted) AS vaulted_count, count(*) FILTER (vaulted IS NULL) AS tierless_count,
-           min(age_hours) AS newest, min(age_hours) FILTER (vaulted) AS newest_vaulted, max(age_hours) AS oldest, min(slot_no) AS oldest_slot
-    FROM point GROUP BY item_no
-),
--- A point that is deleted or in no usable tier shows that there was a backup once.
-once AS (SELECT item_no, bool_or(point_at IS NULL) AS damaged FROM raw.recovery_point GROUP BY item_no),
-unread AS (SELECT DISTINCT resource_id FROM gap WHERE table_name = 'recovery_point'),
-item AS (
-    SELECT i.*, v.resource_no AS vm_no,
-           coalesce(p.point_count, 0) AS point_count, coalesce(p.vaulted_count, 0) AS vaulted_count,
-           coalesce(p.tierless_count, 0) AS tierless_count, p.newest, p.newest_vaulted, p.oldest, p.oldest_slot,
-           (SELECT points_read FROM setting) AND u.resource_id IS NULL AND NOT coalesce(o.damaged, false) AS points_complete,
-           o.item_no IS NOT NULL AS had_points,
-           k.first_seen,
-           lower(coalesce(nullif(i.protection_state, ''), i.current_protection_state, '')) AS word
-    FROM raw.protected_item i
-    JOIN raw.vm v ON v.resource_id = i.vm_id
-    LEFT JOIN points p ON p.item_no = i.resource_no
-    LEFT JOIN once o ON o.item_no = i.resource_no
-    LEFT JOIN unread u ON u.resource_id = i.resource_id
-    LEFT JOIN known k ON k.kind = 'protected_item' AND k.key = i.resource_id
-    WHERE lower(coalesce(i.backup_management_type, 'azureiaasvm')) = 'azureiaasvm'
+WITH attached AS (
+    SELECT v.resource_no, unnest(list_prepend({'lun': NULL::INTEGER, 'disk_id': v.os_disk_id}, v.data_disks)) AS slot
+    FROM live_vm v
 )
-SELECT *,
-    CASE
-        WHEN soft_deleted OR word = 'softdeleted' THEN 'soft_deleted'
-        WHEN word = 'protectionstopped' THEN 'stopped'
-        WHEN word = 'protectionpaused' THEN 'paused'
-        WHEN word = 'backupssuspended' THEN 'suspended'
-        WHEN word IN ('protectionerror', 'configuringprotectionfailed') THEN 'error'
-        WHEN word IN ('irpending', 'configuringprotection') AND NOT had_points AND last_point_at IS NULL THEN 'initial_backup_pending'
-        WHEN word IN ('irpending', 'configuringprotection') THEN 'protected'
-        -- Where the points were not read this rests on the item alone; recovery_point_complete says so to the rules.
-        WHEN word IN ('protected', 'protectionconfigured') AND NOT had_points
-             AND last_point_at IS NULL AND last_backup_at IS NULL THEN 'initial_backup_pending'
-        WHEN word IN ('protected', 'protectionconfigured') THEN 'protected'
-        ELSE 'unknown'
-    END AS state
-FROM item;
-
-CREATE TABLE protection AS
--- table: protection: the protection chain of each VM: item, vault, policy, points; one row a VM
-WITH ranked AS (
-    SELECT *, row_number() OVER (
-        PARTITION BY vm_no
-        ORDER BY CASE state WHEN 'protected' THEN 1 WHEN 'error' THEN 2 WHEN 'initial_backup_pending' THEN 3 WHEN 'unknown' THEN 4
-                            WHEN 'soft_deleted' THEN 6 ELSE 5 END,
-                 coalesce(newest, hours_since(last_point_at)) NULLS LAST, resource_id) AS choice,
-        count(*) OVER (PARTITION BY vm_no) AS item_count,
-        string_agg(resource_id || ' (' || state || ')', ', ') OVER (
-            PARTITION BY vm_no ORDER BY resource_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS items
-    FROM item
-),
-chosen AS (SELECT * FROM ranked WHERE choice = 1)
 SELECT
-    v.resource_no                        AS vm_no,                -- key of the VM
-    CASE
-        WHEN i.state IS NULL THEN CASE WHEN v.protected_item_complete THEN 'unprotected' ELSE 'unknown' END
-        -- An unread vault may hold an active item: what stopped here may go on there.
-        WHEN i.state IN ('stopped', 'paused', 'suspended', 'soft_deleted') AND NOT v.protected_item_complete THEN 'unknown'
-        ELSE i.state
-    END                                  AS state,                -- protected, error, initial_backup_pending, stopped, paused, suspended, soft_deleted, unprotected, unknown
-    i.resource_no                        AS item_no,              -- key of the protected item that counts
-    i.resource_id                        AS item_id,              -- its lower-cased ARM id
-    coalesce(i.item_count, 0)            AS item_count,           -- items of this VM in all vaults, whatever their state
-    CASE WHEN i.item_count > 1 THEN i.items END AS all_items,     -- all of them with their states, where there are several
-    i.vault_id                           AS vault_id,             -- lower-cased ARM id
-    coalesce(w.resource_name, split_part(i.vault_id, '/', 9)) AS vault_name, -- name of the vault
-    i.protection_state                   AS protection_state,     -- as Azure words it
-    i.last_backup_status                 AS last_backup_status,   -- Completed, Failed, ...; of the last attempt
-    i.policy_id                          AS policy_id,            -- lower-cased ARM id; null after stop with retain
-    coalesce(p.resource_name, split_part(i.policy_id, '/', 11)) AS policy_name, -- name of the backup policy
-    p.resource_id IS NOT NULL AND (coalesce(p.retention_policy_type, '') = 'LongTermRetentionPolicy'
-        OR coalesce(p.daily_count, p.weekly_count, p.monthly_count, p.yearly_count) IS NOT NULL) AS policy_known, -- its retention could be read
-    p.schedule                           AS schedule,             -- hourly, daily, weekly
-    p.time_zone                          AS time_zone,            -- Windows zone id; null = UTC
-    keep_days(p.daily_count, p.daily_unit)     AS policy_daily_days,   -- daily retention promised; null = none
-    keep_days(p.weekly_count, p.weekly_unit)   AS policy_weekly_days,  -- weekly retention promised; null = none
-    keep_days(p.monthly_count, p.monthly_unit) AS policy_monthly_days, -- monthly retention promised; null = none
-    keep_days(p.yearly_count, p.yearly_unit)   AS policy_yearly_days,  -- yearly retention promised; null = none
-    CASE WHEN i.points_complete THEN 'recovery_points' WHEN i.resource_id IS NOT NULL THEN 'item' END AS point_source, -- where the ages come from
-    CASE WHEN i.points_complete THEN i.newest
-         -- What the item itself says stands in only where reading its points was not asked for.
-         WHEN NOT (SELECT points_read FROM setting) THEN hours_since(i.last_point_at) END AS newest_point_age_hours, -- any usable tier
-    CASE WHEN i.points_complete THEN i.newest_vaulted END AS newest_vaulted_point_age_hours, -- in the vault or archive; null = none
-    CASE WHEN i.points_complete THEN i.oldest END AS oldest_point_age_hours, -- of any usable tier
-    CASE WHEN i.points_complete THEN i.point_count END AS point_count,     -- usable points, not deleted
-    CASE WHEN i.points_complete THEN i.tierless_count END AS points_without_tier, -- points whose tier Azure did not send
-    coalesce(i.points_complete, false)   AS recovery_point_complete, -- all points of the item were read
-    CASE WHEN i.deferred_delete_at > (SELECT as_of FROM setting) THEN -hours_since(i.deferred_delete_at) END AS purge_in_hours, -- until a softly deleted item is erased; null where Azure does not say
-    coalesce(hours_since(i.first_seen), 0.0) AS known_hours,      -- since our own runs first saw the item; 0 on the first run
-    CASE WHEN p.resource_id IS NOT NULL THEN least(
-             floor((epoch((SELECT as_of FROM setting)) + p.standard_offset_minutes * 60) / 86400),
-             floor((epoch((SELECT as_of FROM setting)) + (p.standard_offset_minutes - coalesce(p.run_minutes, 0)) * 60
-                    - (SELECT rpo_tolerance_hours FROM setting) * 3600) / 86400) + 1)::INTEGER END AS today_no, -- first day not judged: today in the policy's zone, or the day whose run began only just now; null for an unknown zone
-    i.oldest_slot                        AS oldest_day_no,        -- day of its oldest point, counted from run to run
-    floor((epoch(k.first_seen) + (p.standard_offset_minutes - coalesce(p.run_minutes, 0)) * 60) / 86400)::INTEGER AS promise_day_no -- day our own runs first saw the item under this policy as it is; null on the first
-FROM vm v
-LEFT JOIN chosen i ON i.vm_no = v.resource_no
-LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id
-LEFT JOIN raw.vault w ON w.resource_id = i.vault_id
-LEFT JOIN known k ON k.kind = 'promise' AND k.first_seen < (SELECT as_of FROM setting)
-    AND k.key = promise(i.resource_id, p.resource_id, p.schedule, p.daily_count, p.daily_unit);
-
-CREATE VIEW recovery_point AS
--- table: recovery_point: usable recovery points of all items of a VM; one row a point
-SELECT
-    i.vm_no                              AS vm_no,                -- key of the VM
-    p.item_no                            AS item_no,              -- key of the protected item
-    p.day_no                             AS day_no,               -- day of the policy's zone, since 1970-01-01
-    p.slot_no                            AS slot_no,              -- day that it fills: of its scheduled run, even where that began after midnight; its calendar day where it was made by hand
-    p.week_no                            AS week_no,              -- ISO week of the policy's zone
-    p.month_no                           AS month_no,             -- month of the policy's zone: year * 12 + month - 1
-    p.age_hours                          AS age_hours,            -- since its snapshot was taken
-    p.vaulted                            AS vaulted               -- in the vault or archive; null where Azure names no tier
-FROM point p JOIN item i ON i.resource_no = p.item_no;
-
--- Since when a policy promises daily points is known from our own earlier runs. Without them it shows in the points: where
--- three days in a row have one, daily backups ran. Older points that stand alone are the weekly and monthly ones kept
--- longer, of a time when the policy may have been another.
-CREATE TABLE daily_since AS
-WITH slot AS (SELECT DISTINCT item_no, slot_no FROM point),
-     run AS (
-         SELECT item_no, slot_no, lead(slot_no, 2) OVER (PARTITION BY item_no ORDER BY slot_no) AS third FROM slot
-     )
-SELECT item_no, min(slot_no) AS slot_no FROM run WHERE third = slot_no + 2 GROUP BY item_no;
-
-CREATE TABLE expected_day AS
--- table: expected_day: days for which a daily or hourly policy promises a point and that can be judged; one row a VM and day
-SELECT
-    p.vm_no                              AS vm_no,                -- key of the VM
-    p.item_no                            AS item_no,              -- key of its protected item; points of others do not count
-    unnest(range(greatest(p.today_no - floor(p.policy_daily_days)::INTEGER + 1, p.oldest_day_no,
-                          least(d.slot_no, coalesce(p.promise_day_no, d.slot_no))),
-                 p.today_no))::INTEGER   AS slot_no               -- day of the scheduled run, in the policy's zone, since 1970-01-01
-FROM protection p LEFT JOIN daily_since d ON d.item_no = p.item_no
-WHERE p.state IN ('protected', 'error') AND p.schedule IN ('daily', 'hourly') AND p.policy_daily_days IS NOT NULL
-  AND p.today_no IS NOT NULL AND p.oldest_day_no IS NOT NULL AND (d.slot_no IS NOT NULL OR p.promise_day_no IS NOT NULL);
+    a.resource_no                        AS vm_no,                -- key of the VM
+    a.slot.disk_id                       AS disk_id,              -- lower-cased ARM id
+    a.slot.lun                           AS lun,                  -- slot of a data disk; null = OS disk
+    d.size_gib                           AS size_gib,             -- provisioned; null where the disk is not in the inventory
+    d.sku                                AS sku,                  -- Premium_LRS, UltraSSD_LRS, ...
+    d.max_shares                         AS max_shares            -- more than 1 = shared between machines
+FROM attached a LEFT JOIN live_disk d ON d.resource_id = a.slot.disk_id
+WHERE a.slot.disk_id IS NOT NULL;
 
 CREATE VIEW disk AS
 -- table: disk: managed disks in scope; one row each
@@ -225,7 +90,7 @@ SELECT
     c.class                              AS class,                -- class of the standard; null where none matches
     c.tier                               AS tier,                 -- tier it is judged by
     c.owner                              AS owner                 -- from the owner tags, else the class
-FROM raw.disk d
+FROM live_disk d
 JOIN classified c ON c.resource_no = d.resource_no;
 
 CREATE TABLE snapshot AS
@@ -259,7 +124,7 @@ marked AS (
 ),
 disk_backup AS (
     SELECT s.resource_no, min(b.resource_id) AS instance_id
-    FROM raw.snapshot s JOIN raw.backup_instance b
+    FROM live_snapshot s JOIN raw.backup_instance b
       ON b.source_id = s.source_id
      AND b.snapshot_group_id = '/subscriptions/' || s.subscription_id || '/resourcegroups/' || lower(s.resource_group)
     GROUP BY s.resource_no
@@ -311,12 +176,12 @@ SELECT
     c.class                              AS class,                -- class of the standard; null where none matches
     c.tier                               AS tier,                 -- tier it is judged by
     c.owner                              AS owner                 -- from the owner tags, else the class
-FROM raw.snapshot s
+FROM live_snapshot s
 CROSS JOIN setting t
 JOIN classified c ON c.resource_no = s.resource_no
 JOIN guessed g ON g.resource_no = s.resource_no
-LEFT JOIN raw.disk d ON d.resource_id = s.source_id
-LEFT JOIN raw.snapshot n ON n.resource_id = s.source_id
+LEFT JOIN live_disk d ON d.resource_id = s.source_id
+LEFT JOIN live_snapshot n ON n.resource_id = s.source_id
 LEFT JOIN (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name IN ('disk', 'snapshot') GROUP BY 1) a
     ON a.subscription_id = split_part(s.source_id, '/', 3);
 
@@ -329,3 +194,227 @@ SELECT
     s.age_hours                          AS age_hours,            -- null where Azure sent no time
     s.provenance                         AS provenance            -- see snapshot
 FROM vm_disk d JOIN snapshot s ON s.source_id = d.disk_id;
+
+-- What a VM has beside a backup item. None of it is a backup: it may stand in for one only where the standard says so.
+CREATE TABLE beside AS
+WITH snapshots AS (SELECT vm_no, count(*) AS snapshot_count FROM vm_snapshot GROUP BY 1),
+     points AS (
+         SELECT c.vm_id, count(*) AS restore_point_count
+         FROM raw.restore_point r JOIN raw.restore_point_collection c ON c.resource_id = r.collection_id
+         WHERE lower(coalesce(r.provisioning_state, 'succeeded')) = 'succeeded' GROUP BY 1
+     ),
+     instances AS (
+         SELECT d.vm_no, count(DISTINCT d.disk_id) AS instance_count
+         FROM vm_disk d JOIN raw.backup_instance b ON b.source_id = d.disk_id
+         WHERE lower(b.current_protection_state) = 'protectionconfigured' GROUP BY 1
+     ),
+     replicas AS (
+         SELECT vm_id, min(resource_id) AS replicated_item_id, max(tested_at) AS tested_at
+         FROM raw.replicated_item WHERE lower(protection_state) = 'protected' GROUP BY 1
+     ),
+     sizes AS (
+         SELECT vm_no, count(*) AS disk_count, max(size_gib) AS largest, sum(size_gib) AS total, max(max_shares) AS shares
+         FROM vm_disk GROUP BY 1
+     ),
+     -- Backed up once, moved or made anew since: its item names an id that is no more. Only the name is left to find it by.
+     orphans AS (
+         SELECT lower(i.friendly_name) AS name, split_part(i.vm_id, '/', 3) AS subscription_id, min(i.resource_id) AS item_id
+         FROM raw.protected_item i
+         WHERE i.vm_id NOT IN (SELECT resource_id FROM live_vm) GROUP BY 1, 2 HAVING count(*) = 1
+     )
+SELECT v.resource_no AS vm_no,
+       coalesce(s.snapshot_count, 0) AS snapshot_count, coalesce(p.restore_point_count, 0) AS restore_point_count,
+       coalesce(n.instance_count, 0) AS instance_count, r.replicated_item_id, r.tested_at,
+       coalesce(z.disk_count, 0) AS disk_count, o.item_id AS orphan_id,
+       CASE
+           WHEN lower(v.os_disk_placement) = 'local' AND v.data_disk_count > 0 THEN 'ephemeral_os_disk'
+           WHEN z.shares > 1 THEN 'shared_disk'
+           WHEN v.unmanaged AND v.data_disk_count > 16 THEN 'too_many_unmanaged_disks'
+           WHEN v.data_disk_count > 32 THEN 'too_many_disks'
+           WHEN z.largest > 32 * 1024 THEN 'disk_too_large'
+           WHEN z.total > 256 * 1024 THEN 'disks_too_large'
+       END AS unsupported_code
+FROM live_vm v
+LEFT JOIN snapshots s ON s.vm_no = v.resource_no
+LEFT JOIN points p ON p.vm_id = v.resource_id
+LEFT JOIN instances n ON n.vm_no = v.resource_no
+LEFT JOIN replicas r ON r.vm_id = v.resource_id
+LEFT JOIN sizes z ON z.vm_no = v.resource_no
+LEFT JOIN orphans o ON o.name = lower(v.resource_name) AND o.subscription_id = v.subscription_id;
+
+CREATE VIEW point AS
+-- A point made by hand, hours after the run was due, fills its calendar day; a scheduled one the day of its run.
+SELECT p.item_no, p.day_no, CASE WHEN p.slot_hours > s.rpo_tolerance_hours THEN p.day_no ELSE p.slot_no END AS slot_no,
+       p.week_no, p.month_no, p.vaulted, p.disks_included, p.disks_attached, hours_since(p.point_at) AS age_hours
+FROM raw.recovery_point p CROSS JOIN setting s
+WHERE p.usable AND NOT p.soft_deleted AND p.point_at IS NOT NULL AND p.point_at <= s.as_of;
+
+-- Items that a sample of the recovery points left out.
+CREATE TABLE left_out AS
+SELECT i.resource_id FROM raw.protected_item i CROSS JOIN setting s
+WHERE s.points_sampled AND i.resource_id NOT IN (SELECT resource_id FROM sampled);
+
+CREATE TABLE item AS
+WITH points AS (
+    SELECT item_no, arg_min({'included': disks_included, 'attached': disks_attached}, age_hours) AS newest_disks, count(*) AS point_count, count(*) FILTER (vaulted) AS vaulted_count, count(*) FILTER (vaulted IS NULL) AS tierless_count,
+           min(age_hours) AS newest, min(age_hours) FILTER (vaulted) AS newest_vaulted, max(age_hours) AS oldest, min(slot_no) AS oldest_slot
+    FROM point GROUP BY item_no
+),
+-- A point that is deleted or in no usable tier shows that there was a backup once.
+once AS (SELECT item_no, bool_or(point_at IS NULL) AS damaged FROM raw.recovery_point GROUP BY item_no),
+unread AS (
+    SELECT DISTINCT resource_id FROM gap WHERE table_name = 'recovery_point'
+    UNION SELECT resource_id FROM left_out
+),
+item AS (
+    SELECT i.*, v.resource_no AS vm_no,
+           coalesce(p.point_count, 0) AS point_count, coalesce(p.vaulted_count, 0) AS vaulted_count,
+           coalesce(p.tierless_count, 0) AS tierless_count, p.newest_disks, p.newest, p.newest_vaulted, p.oldest, p.oldest_slot,
+           (SELECT points_read FROM setting) AND u.resource_id IS NULL AND NOT coalesce(o.damaged, false) AS points_complete,
+           o.item_no IS NOT NULL AS had_points,
+           k.first_seen,
+           lower(coalesce(nullif(i.protection_state, ''), i.current_protection_state, '')) AS word
+    FROM raw.protected_item i
+    JOIN live_vm v ON v.resource_id = i.vm_id
+    LEFT JOIN points p ON p.item_no = i.resource_no
+    LEFT JOIN once o ON o.item_no = i.resource_no
+    LEFT JOIN unread u ON u.resource_id = i.resource_id
+    LEFT JOIN known k ON k.kind = 'protected_item' AND k.key = i.resource_id
+    WHERE lower(coalesce(i.backup_management_type, 'azureiaasvm')) = 'azureiaasvm'
+)
+SELECT *,
+    CASE
+        WHEN soft_deleted OR word = 'softdeleted' THEN 'soft_deleted'
+        WHEN word = 'protectionstopped' THEN 'stopped'
+        WHEN word = 'protectionpaused' THEN 'paused'
+        WHEN word = 'backupssuspended' THEN 'suspended'
+        WHEN word IN ('protectionerror', 'configuringprotectionfailed') THEN 'error'
+        WHEN word IN ('irpending', 'configuringprotection') AND NOT had_points AND last_point_at IS NULL THEN 'initial_backup_pending'
+        WHEN word IN ('irpending', 'configuringprotection') THEN 'protected'
+        -- Where the points were not read this rests on the item alone; recovery_point_complete says so to the rules.
+        WHEN word IN ('protected', 'protectionconfigured') AND NOT had_points
+             AND last_point_at IS NULL AND last_backup_at IS NULL THEN 'initial_backup_pending'
+        WHEN word IN ('protected', 'protectionconfigured') THEN 'protected'
+        ELSE 'unknown'
+    END AS state
+FROM item;
+
+CREATE TABLE protection AS
+-- table: protection: the protection chain of each VM: item, vault, policy, points; one row a VM
+WITH ranked AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY vm_no
+        ORDER BY CASE state WHEN 'protected' THEN 1 WHEN 'error' THEN 2 WHEN 'initial_backup_pending' THEN 3 WHEN 'unknown' THEN 4
+                            WHEN 'soft_deleted' THEN 6 ELSE 5 END,
+                 coalesce(newest, hours_since(last_point_at)) NULLS LAST, resource_id) AS choice,
+        count(*) OVER (PARTITION BY vm_no) AS item_count,
+        string_agg(resource_id || ' (' || state || ')', ', ') OVER (
+            PARTITION BY vm_no ORDER BY resource_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS items
+    FROM item
+),
+chosen AS (SELECT * FROM ranked WHERE choice = 1)
+SELECT
+    v.resource_no                        AS vm_no,                -- key of the VM
+    CASE
+        WHEN i.state IS NULL THEN CASE WHEN v.protected_item_complete THEN 'unprotected' ELSE 'unknown' END
+        -- An unread vault may hold an active item: what stopped here may go on there.
+        WHEN i.state IN ('stopped', 'paused', 'suspended', 'soft_deleted') AND NOT v.protected_item_complete THEN 'unknown'
+        ELSE i.state
+    END                                  AS state,                -- protected, error, initial_backup_pending, stopped, paused, suspended, soft_deleted, unprotected, unknown
+    CASE WHEN i.state IS NULL AND v.protected_item_complete THEN
+        CASE WHEN b.instance_count > 0 THEN 'disk_backup_only' WHEN b.replicated_item_id IS NOT NULL THEN 'replicated_only'
+             WHEN b.snapshot_count + b.restore_point_count > 0 THEN 'snapshot_only'
+             WHEN b.unsupported_code IS NOT NULL THEN 'unsupported' END
+    END                                  AS fallback,             -- all that an unprotected VM has instead: disk_backup_only, replicated_only, snapshot_only; unsupported = Azure VM backup can't protect it as it is; null = nothing
+    b.unsupported_code                   AS unsupported_code,     -- why Azure VM backup can't protect it as it is: ephemeral_os_disk, shared_disk, too_many_disks, ...; null = it can
+    b.snapshot_count                     AS snapshot_count,       -- snapshots of its disks, whoever made them
+    b.restore_point_count                AS restore_point_count,  -- VM restore points that Azure Backup did not make
+    b.instance_count                     AS disk_backup_count,    -- its disks that Azure Disk Backup protects
+    b.replicated_item_id                 AS replicated_item_id,   -- lower-cased id of its replica in Azure Site Recovery
+    hours_since(b.tested_at)             AS test_failover_age_hours, -- since its last good test failover; null = never
+    CASE WHEN i.state IS NULL THEN b.orphan_id END AS moved_item_id, -- item of a VM of this name that is no more: perhaps it was moved; a hint, no proof
+    i.resource_no                        AS item_no,              -- key of the protected item that counts
+    i.resource_id                        AS item_id,              -- its lower-cased ARM id
+    coalesce(i.item_count, 0)            AS item_count,           -- items of this VM in all vaults, whatever their state
+    CASE WHEN i.item_count > 1 THEN i.items END AS all_items,     -- all of them with their states, where there are several
+    i.vault_id                           AS vault_id,             -- lower-cased ARM id
+    coalesce(w.resource_name, split_part(i.vault_id, '/', 9)) AS vault_name, -- name of the vault
+    i.protection_state                   AS protection_state,     -- as Azure words it
+    i.last_backup_status                 AS last_backup_status,   -- Completed, Failed, ...; of the last attempt
+    i.health_status                      AS health_status,        -- Passed, ActionRequired, ...
+    b.disk_count                         AS disk_count,           -- managed disks attached now, OS disk included
+    CASE WHEN i.selected_luns IS NULL THEN 0
+         ELSE (SELECT count(*) FROM vm_disk d WHERE d.vm_no = v.resource_no AND d.lun IS NOT NULL
+               AND list_contains(i.selected_luns, d.lun) <> i.selected_are_included) END AS excluded_disk_count, -- data disks that the item leaves out
+    CASE WHEN i.points_complete THEN i.newest_disks.included END AS newest_point_disks_included, -- disks in the newest point; null where Azure does not say
+    CASE WHEN i.points_complete THEN i.newest_disks.attached END AS newest_point_disks_attached, -- disks of the VM when it was taken
+    i.policy_id                          AS policy_id,            -- lower-cased ARM id; null after stop with retain
+    coalesce(p.resource_name, split_part(i.policy_id, '/', 11)) AS policy_name, -- name of the backup policy
+    p.resource_id IS NOT NULL AND (coalesce(p.retention_policy_type, '') = 'LongTermRetentionPolicy'
+        OR coalesce(p.daily_count, p.weekly_count, p.monthly_count, p.yearly_count) IS NOT NULL) AS policy_known, -- its retention could be read
+    p.schedule                           AS schedule,             -- hourly, daily, weekly
+    p.time_zone                          AS time_zone,            -- Windows zone id; null = UTC
+    keep_days(p.daily_count, p.daily_unit)     AS policy_daily_days,   -- daily retention promised; null = none
+    keep_days(p.weekly_count, p.weekly_unit)   AS policy_weekly_days,  -- weekly retention promised; null = none
+    keep_days(p.monthly_count, p.monthly_unit) AS policy_monthly_days, -- monthly retention promised; null = none
+    keep_days(p.yearly_count, p.yearly_unit)   AS policy_yearly_days,  -- yearly retention promised; null = none
+    CASE WHEN i.points_complete THEN 'recovery_points' WHEN i.resource_id IS NOT NULL THEN 'item' END AS point_source, -- where the ages come from
+    CASE WHEN i.points_complete THEN i.newest
+         -- What the item itself says stands in only where reading its points was not asked for.
+         WHEN NOT (SELECT points_read FROM setting) THEN hours_since(i.last_point_at) END AS newest_point_age_hours, -- any usable tier
+    CASE WHEN i.points_complete THEN i.newest_vaulted END AS newest_vaulted_point_age_hours, -- in the vault or archive; null = none
+    CASE WHEN i.points_complete THEN i.oldest END AS oldest_point_age_hours, -- of any usable tier
+    CASE WHEN i.points_complete THEN i.point_count END AS point_count,     -- usable points, not deleted
+    CASE WHEN i.points_complete THEN i.tierless_count END AS points_without_tier, -- points whose tier Azure did not send
+    coalesce(i.points_complete, false)   AS recovery_point_complete, -- all points of the item were read
+    i.resource_id IN (SELECT resource_id FROM left_out) AS left_out_of_sample, -- its points were not read because only a sample was
+    CASE WHEN i.deferred_delete_at > (SELECT as_of FROM setting) THEN -hours_since(i.deferred_delete_at) END AS purge_in_hours, -- until a softly deleted item is erased; null where Azure does not say
+    coalesce(hours_since(i.first_seen), 0.0) AS known_hours,      -- since our own runs first saw the item; 0 on the first run
+    CASE WHEN p.resource_id IS NOT NULL THEN least(
+             floor((epoch((SELECT as_of FROM setting)) + p.standard_offset_minutes * 60) / 86400),
+             floor((epoch((SELECT as_of FROM setting)) + (p.standard_offset_minutes - coalesce(p.run_minutes, 0)) * 60
+                    - (SELECT rpo_tolerance_hours FROM setting) * 3600) / 86400) + 1)::INTEGER END AS today_no, -- first day not judged: today in the policy's zone, or the day whose run began only just now; null for an unknown zone
+    i.oldest_slot                        AS oldest_day_no,        -- day of its oldest point, counted from run to run
+    floor((epoch(k.first_seen) + (p.standard_offset_minutes - coalesce(p.run_minutes, 0)) * 60) / 86400)::INTEGER AS promise_day_no -- day our own runs first saw the item under this policy as it is; null on the first
+FROM vm v
+LEFT JOIN chosen i ON i.vm_no = v.resource_no
+LEFT JOIN beside b ON b.vm_no = v.resource_no
+LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id
+LEFT JOIN live_vault w ON w.resource_id = i.vault_id
+LEFT JOIN known k ON k.kind = 'promise' AND k.first_seen < (SELECT as_of FROM setting)
+    AND k.key = promise(i.resource_id, p.resource_id, p.schedule, p.daily_count, p.daily_unit);
+
+CREATE VIEW recovery_point AS
+-- table: recovery_point: usable recovery points of all items of a VM; one row a point
+SELECT
+    i.vm_no                              AS vm_no,                -- key of the VM
+    p.item_no                            AS item_no,              -- key of the protected item
+    p.day_no                             AS day_no,               -- day of the policy's zone, since 1970-01-01
+    p.slot_no                            AS slot_no,              -- day that it fills: of its scheduled run, even where that began after midnight; its calendar day where it was made by hand
+    p.week_no                            AS week_no,              -- ISO week of the policy's zone
+    p.month_no                           AS month_no,             -- month of the policy's zone: year * 12 + month - 1
+    p.age_hours                          AS age_hours,            -- since its snapshot was taken
+    p.vaulted                            AS vaulted               -- in the vault or archive; null where Azure names no tier
+FROM point p JOIN item i ON i.resource_no = p.item_no;
+
+-- Since when a policy promises daily points is known from our own earlier runs. Without them it shows in the points: where
+-- three days in a row have one, daily backups ran. Older points that stand alone are the weekly and monthly ones kept
+-- longer, of a time when the policy may have been another.
+CREATE TABLE daily_since AS
+WITH slot AS (SELECT DISTINCT item_no, slot_no FROM point),
+     run AS (
+         SELECT item_no, slot_no, lead(slot_no, 2) OVER (PARTITION BY item_no ORDER BY slot_no) AS third FROM slot
+     )
+SELECT item_no, min(slot_no) AS slot_no FROM run WHERE third = slot_no + 2 GROUP BY item_no;
+
+CREATE TABLE expected_day AS
+-- table: expected_day: days for which a daily or hourly policy promises a point and that can be judged; one row a VM and day
+SELECT
+    p.vm_no                              AS vm_no,                -- key of the VM
+    p.item_no                            AS item_no,              -- key of its protected item; points of others do not count
+    unnest(range(greatest(p.today_no - floor(p.policy_daily_days)::INTEGER + 1, p.oldest_day_no,
+                          least(d.slot_no, coalesce(p.promise_day_no, d.slot_no))),
+                 p.today_no))::INTEGER   AS slot_no               -- day of the scheduled run, in the policy's zone, since 1970-01-01
+FROM protection p LEFT JOIN daily_since d ON d.item_no = p.item_no
+WHERE p.state IN ('protected', 'error') AND p.schedule IN ('daily', 'hourly') AND p.policy_daily_days IS NOT NULL
+  AND p.today_no IS NOT NULL AND p.oldest_day_no IS NOT NULL AND (d.slot_no IS NOT NULL OR p.promise_day_no IS NOT NULL);

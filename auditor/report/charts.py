@@ -178,10 +178,14 @@ def freshness(machines: Sequence[Machine], tiers: Sequence[TierDemand], texts: T
     )
 
 
+WITHOUT_ITEM = frozenset({"unprotected", "disk_backup_only", "replicated_only", "snapshot_only", "unsupported", "none"})
+"""States of a VM that no protected item names: it has no points that could be read."""
+
+
 def points_unread(machine: Machine) -> bool:
     """Say whether finding no point of a VM proves nothing, because reading failed."""
     blind = machine.point_count is None or machine.protection == "unknown"
-    return blind and machine.protection not in {"unprotected", "none"}
+    return blind and machine.protection not in WITHOUT_ITEM
 
 
 def _band(machine: Machine) -> str:

@@ -11,7 +11,7 @@ from auditor.model import CoverageState, Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from auditor.model import Coverage, Gap, Results, Subscription
+    from auditor.model import Coverage, Gap, Reconciliation, Results, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class TableTotal:
     expected: int | None
     """None where Azure gives no count for one of them."""
     received: int
+    asked: bool = False
+    """True: what is counted are the resources asked about, not the rows that came."""
 
     @property
     def difference(self) -> int | None:
@@ -41,21 +43,6 @@ class ControlTotal:
     count: int
     digest: str
     """SHA-256 over the lower-cased ids, sorted, one a line."""
-
-
-@dataclass(frozen=True, slots=True)
-class TwoSources:
-    """How many protected items each of two independent sources gave."""
-
-    graph: int
-    """Rows that Resource Graph gave."""
-    vaults: int
-    """Rows that the vaults' own lists gave."""
-
-    @property
-    def difference(self) -> int:
-        """Zero where both gave as many."""
-        return self.graph - self.vaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +64,9 @@ class Completeness:
     readable_wanted: int
     """Subscriptions that should have been: audited and unreadable."""
     controls: tuple[ControlTotal, ...]
-    items: TwoSources | None
-    """None where one of the two was not asked."""
+    reconciliations: tuple[Reconciliation, ...]
+    """Sources held against each other, where there are two."""
+    clock_offset_seconds: float | None
     evidence: tuple[tuple[str, int], ...]
     """Kinds that no rule judges, read as evidence for those it judges, with the rows received."""
     points: int | None
@@ -103,7 +91,7 @@ def completeness(results: Results) -> Completeness:
     counted = [rule.statuses for rule in results.rules]
     subscriptions = tuple(sorted(results.subscriptions, key=lambda it: (it.name.casefold(), it.subscription_id)))
     audited = [it for it in subscriptions if it.reading == "audited"]
-    tables = tuple(_total(table, rows) for table, rows in by_table.items())
+    tables = tuple(_total(table, rows, results.asked_tables) for table, rows in by_table.items())
     points = _rows(results, "recovery_point", "GET")
     return Completeness(
         complete=results.run.complete,
@@ -122,7 +110,8 @@ def completeness(results: Results) -> Completeness:
             _control("vm", (machine.resource_id for machine in results.machines)),
             _control("snapshot", (snapshot.resource_id for snapshot in results.snapshots)),
         ),
-        items=_two_sources(results),
+        reconciliations=tuple(it for it in results.reconciliations if it.first_count or it.second_count or it.unread),
+        clock_offset_seconds=results.clock_offset_seconds,
         evidence=_evidence(results, tables, points),
         points=points,
         unplaced=tuple(
@@ -133,7 +122,7 @@ def completeness(results: Results) -> Completeness:
     )
 
 
-def _total(table: str, rows: Sequence[Coverage]) -> TableTotal:
+def _total(table: str, rows: Sequence[Coverage], asked: frozenset[str]) -> TableTotal:
     counts = [row.expected for row in rows]
     known = [count for count in counts if count is not None]
     return TableTotal(
@@ -142,6 +131,7 @@ def _total(table: str, rows: Sequence[Coverage]) -> TableTotal:
         whole=sum(1 for row in rows if row.state.whole),
         expected=sum(known) if len(known) == len(counts) else None,
         received=sum(row.received for row in rows),
+        asked=table in asked,
     )
 
 
@@ -149,11 +139,6 @@ def _rows(results: Results, table: str, method: str) -> int | None:
     """Count the rows of the answers to one kind of request; None where it was not made."""
     asked = [it.rows for it in results.questions if it.table == table and it.method == method]
     return sum(asked) if asked else None
-
-
-def _two_sources(results: Results) -> TwoSources | None:
-    graph, vaults = _rows(results, "protected_item", "POST"), _rows(results, "protected_item", "GET")
-    return None if graph is None or vaults is None else TwoSources(graph, vaults)
 
 
 _PLACES = frozenset({"management_group", "subscription"})

@@ -196,6 +196,7 @@ class PopulationRules(Part):
     exclude_publishers: list[str] = []
     accept_disk_backup: bool = False
     accept_third_party: list[ThirdParty] = []
+    accept_sampling: bool = False
 
 
 class Timing(Part):

@@ -28,12 +28,26 @@ if TYPE_CHECKING:
     from auditor.simulator.server import Request
 
 GRAPH = "/providers/Microsoft.ResourceGraph/resources"
-VAULT = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.RecoveryServices/vaults/[^/]+"
-LISTS = re.compile(
-    rf"{VAULT}/(?:backupProtectedItems"
-    r"|backupFabrics/Azure/protectionContainers/[^/]+/protectedItems/[^/]+/recoveryPoints)",
-    flags=re.IGNORECASE,
-)
+SUBSCRIPTION = r"/subscriptions/[^/]+"
+VAULT = rf"{SUBSCRIPTION}/resourceGroups/[^/]+/providers/Microsoft\.RecoveryServices/vaults/[^/]+"
+ITEM = rf"{VAULT}/backupFabrics/Azure/protectionContainers/[^/]+/protectedItems/[^/]+"
+BACKUP = "2026-10-01"
+READS = {
+    r"/subscriptions": "2022-12-01",
+    rf"{SUBSCRIPTION}/providers/Microsoft\.Compute/virtualMachines": "2024-11-01",
+    rf"{SUBSCRIPTION}/providers/Microsoft\.Compute/(?:disks|snapshots)": "2023-10-02",
+    rf"{SUBSCRIPTION}/providers/Microsoft\.RecoveryServices/vaults": "2025-02-01",
+    rf"{SUBSCRIPTION}/resourceGroups/[^/]+/providers/Microsoft\.Compute/restorePointCollections/[^/]+": "2024-03-01",
+    rf"{VAULT}/backup(?:ProtectedItems|Jobs|ResourceGuardProxies)": BACKUP,
+    rf"{VAULT}/backup(?:config/vaultconfig|storageconfig/vaultstorageconfig)": BACKUP,
+    rf"{VAULT}/providers/Microsoft\.Insights/diagnosticSettings": "2021-05-01-preview",
+    rf"{ITEM}/recoveryPoints": BACKUP,
+    r"(?:/providers/Microsoft\.Management/managementGroups/[^/]+|/subscriptions/[^/]+)?"
+    r"/providers/Microsoft\.Authorization/policySetDefinitions/[^/]+": "2023-04-01",
+    r"/providers/Microsoft\.Management/managementGroups/[^/]+/descendants": "2020-05-01",
+}
+"""Every path that is read, with the version of its API, as Microsoft documents them."""
+STATES = rf"{SUBSCRIPTION}/providers/Microsoft\.PolicyInsights/policyStates/latest/queryResults"
 
 
 def collected(
@@ -69,7 +83,7 @@ def machines(count: int, groups: int = 1) -> Estate:
 
 def tables(log: list[Request]) -> Counter[str]:
     """Count the queries of each table by its question."""
-    names = {table.kql: table.name for table in catalogue.tables() if table.kql}
+    names = {table.graph.kql: table.name for table in catalogue.tables() if table.graph}
     return Counter(names[request.body["query"]] for request in log if request.path == GRAPH)
 
 
@@ -86,7 +100,7 @@ def test_rows_come_in_as_few_pages_as_there_can_be(count: int, tmp_path: Path) -
 def test_subscriptions_are_asked_in_groups(tmp_path: Path) -> None:
     log, covered = collected(machines(1, groups=301), tmp_path, quota=None, patience=hurried())
     assert tables(log)["vm"] == tables(log)["vault"] == 2
-    assert {len(r.body["subscriptions"]) for r in log if "subscriptions" in r.body} == {300, 1}
+    assert {len(r.body["subscriptions"]) for r in log if "subscriptions" in (r.body or ())} == {300, 1}
     assert sum(row.table == "vm" for row in covered.coverage) == 301
 
 
@@ -104,18 +118,25 @@ def test_no_429_is_provoked_while_the_quota_is_on(queries: int, *, retry_after: 
 def test_only_reads_in_documented_shapes_are_sent(flawless: Audited) -> None:
     assert {request.method for request in flawless.log} == {"GET", "POST"}
     for request in flawless.log:
-        if request.method == "POST":
-            assert request.path == GRAPH
-            assert request.query == {"api-version": "2021-03-01"}
+        if request.path == GRAPH:
+            options = request.body["options"]
+            inherited = options.get("authorizationScopeFilter")
+            assert (request.method, inherited) in (("POST", None), ("POST", "AtScopeAboveAndBelow"))
+            assert request.query == {"api-version": "2022-10-01" if inherited else "2021-03-01"}
             assert request.body.keys() <= {"query", "subscriptions", "options"}
-            assert request.body["options"].keys() <= {"$top", "$skipToken", "resultFormat", "allowPartialScopes"}
-            assert request.body["options"]["resultFormat"] == "objectArray"
-            assert 1 <= request.body["options"]["$top"] <= 1000
+            known = {"$top", "$skipToken", "resultFormat", "allowPartialScopes", "authorizationScopeFilter"}
+            assert options.keys() <= known
+            assert options["resultFormat"] == "objectArray"
+            assert 1 <= options["$top"] <= 1000
             assert request.body["query"].rstrip().endswith("| order by id asc")
+        elif request.method == "POST":
+            assert re.fullmatch(STATES, request.path, re.IGNORECASE), request.path
+            assert request.query.keys() <= {"api-version", "$filter", "$skiptoken"}
+            assert request.body is None
         else:
-            assert LISTS.fullmatch(request.path), request.path
-            assert request.query["api-version"] == "2026-10-01"
-            assert request.query.keys() <= {"api-version", "$filter", "$skipToken"}
+            (version,) = {api for path, api in READS.items() if re.fullmatch(path, request.path, re.IGNORECASE)}
+            assert request.query["api-version"] == version, request.path
+            assert request.query.keys() <= {"api-version", "$filter", "$expand", "$skipToken"}
             assert request.body is None
 
 

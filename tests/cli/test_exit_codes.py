@@ -80,7 +80,8 @@ def test_3_and_what_forgives_it(auditor: Auditor, tmp_path: Path) -> None:
     again = ["evaluate", "latest", "-q", "--fail-on", "none"]
     assert auditor(*again, "--exit-zero").code == 0
     assert auditor(*again, "--allow-incomplete", "recovery_point").code == 3
-    assert auditor(*again, "--allow-incomplete", "recovery_point,protected_item").code == 0
+    settings = "backup_job,diagnostic_setting,resource_guard_proxy,vault_config,vault_storage_config"
+    assert auditor(*again, "--allow-incomplete", f"recovery_point,protected_item,{settings}").code == 0
 
 
 def test_4_where_nobody_listens(tmp_path: Path) -> None:
@@ -115,10 +116,16 @@ def test_130_and_143_leave_no_half_bundle(number: signal.Signals, code: int, tmp
             time.sleep(0.05)
         run.send_signal(number)
         out, err = run.communicate(timeout=30)
-    assert (run.returncode, out) == (code, "")
-    assert "Traceback" not in err
-    assert "nothing half-written" in err
-    assert list(tmp_path.iterdir()) == []
+        assert (run.returncode, out) == (code, "")
+        assert "Traceback" not in err
+        assert "no half bundle was left" in err
+        assert "the same command goes on from there" in err
+        assert bundles.runs(tmp_path) == []
+        again = start(*words(azure.url, "--store", tmp_path, "-q"))
+        _, err = again.communicate(timeout=60)
+    assert again.returncode == 1
+    assert "going on with the interrupted run" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["run=2026-11-22T060000Z"]
 
 
 @pytest.mark.slow

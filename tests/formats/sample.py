@@ -19,6 +19,7 @@ from auditor.model import (
     Machine,
     Population,
     Question,
+    Reconciliation,
     Results,
     RuleResult,
     Run,
@@ -446,6 +447,11 @@ class _Maker:
             snapshots=snapshots,
             tiers=tiers,
             waivers=self._waivers(),
+            clock_offset_seconds=0.4,
+            reconciliations=(
+                Reconciliation("vm", "graph", "list", len(machines), len(machines), 0, 0, 0),
+                Reconciliation("protected_item", "graph", "vaults", len(machines), len(machines) - 1, 1, 0, 2),
+            ),
             questions=(
                 Question(
                     "vm",

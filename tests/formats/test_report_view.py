@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from auditor.model import Finding, Severity, Status
+from auditor.model import Finding, Reconciliation, Severity, Status
 from auditor.report import causes, page, remedy, values, view, wording
 from tests.formats import sample
 
@@ -152,15 +152,14 @@ def test_conformity_is_said_only_where_all_that_is_demanded_was_tested() -> None
     assert "in conformity with standard hybrid 1.0.0" in view.build(replace(made, untested=())).headline
 
 
-def test_two_sources_are_compared_only_where_both_were_asked() -> None:
+def test_two_sources_are_told_where_there_is_something_to_compare() -> None:
     made = sample.results(20)
-    items = view.build(made).completeness.items
-    assert items is not None
-    assert (items.graph, items.vaults, items.difference) == (20, 18, 2)
-    one = tuple(it for it in made.questions if it.method == "POST")
-    whole = view.build(replace(made, questions=one)).completeness
-    assert whole.items is None
-    assert whole.points is None
+    one = Reconciliation("vm", "graph", "list", 20, 19, 1, 0, 0)
+    none = Reconciliation("disk", "graph", "list", 0, 0, 0, 0, 0)
+    whole = view.build(replace(made, reconciliations=(one, none), clock_offset_seconds=-2.4)).completeness
+    assert whole.reconciliations == (one,)
+    posts = tuple(it for it in made.questions if it.method == "POST")
+    assert view.build(replace(made, questions=posts)).completeness.points is None
 
 
 def test_rows_of_the_tenant_are_told_since_coverage_does_not_count_them() -> None:

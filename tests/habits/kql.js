@@ -8,7 +8,8 @@ const columns = [
   ...["id", "name", "type", "tenantId", "kind", "location", "resourceGroup", "subscriptionId", "managedBy"].map((n) => column(n, "String")),
   ...["sku", "plan", "properties", "tags", "identity", "zones", "extendedLocation"].map((n) => column(n, "Dynamic")),
 ];
-const tables = ["resources", "resourcecontainers", "recoveryservicesresources", "policyresources", "computeresources"];
+const tables = ["resources", "resourcecontainers", "recoveryservicesresources", "policyresources", "computeresources",
+  "authorizationresources"];
 const database = new symbols.DatabaseSymbol.$ctor1("arg", tables.map((t) => new symbols.TableSymbol.$ctor4(t, columns)));
 const globals = GlobalState.Default.WithDatabase(database);
 const queries = JSON.parse(require("fs").readFileSync(0, "utf8"));

@@ -6,6 +6,7 @@ SELECT
     lower(coalesce(r.properties.dataSourceInfo.resourceID, r.properties.dataSourceInfo.resourceId)) AS source_id, -- disk
     r.properties.dataSourceInfo.datasourceType     AS datasource_type,       -- Microsoft.Compute/disks, ...
     r.properties.currentProtectionState            AS current_protection_state, -- ProtectionConfigured, ...
+    lower(nullif(r.properties.policyInfo.policyId, '')) AS policy_id,        -- lower-cased id of its policy
     lower(list_filter(r.properties.policyInfo.policyParameters.dataStoreParametersList,
                       lambda s: s.resourceGroupId IS NOT NULL)[1].resourceGroupId) AS snapshot_group_id -- where its snapshots go
 FROM (
@@ -14,7 +15,7 @@ FROM (
         "properties": {
             "dataSourceInfo": {"resourceID": "VARCHAR", "datasourceType": "VARCHAR"},
             "currentProtectionState": "VARCHAR",
-            "policyInfo": {"policyParameters": {"dataStoreParametersList": [{"resourceGroupId": "VARCHAR"}]}}}
+            "policyInfo": {"policyId": "VARCHAR", "policyParameters": {"dataStoreParametersList": [{"resourceGroupId": "VARCHAR"}]}}}
     }]}').data) AS r
     FROM page
 )

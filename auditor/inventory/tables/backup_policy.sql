@@ -22,7 +22,11 @@ SELECT
     r.properties.retentionPolicy.yearlySchedule.retentionDuration.durationType AS yearly_unit, -- Days, Weeks, Months, Years
     r.properties.retentionPolicy.retentionPolicyType AS retention_policy_type, -- LongTermRetentionPolicy; null = not sent
     r.properties.instantRpRetentionRangeInDays     AS instant_restore_days,  -- operational tier
-    r.properties.protectedItemsCount               AS protected_items_count  -- items that use it
+    r.properties.protectedItemsCount               AS protected_items_count, -- items that use it, as Azure counts them
+    r.properties.tieringPolicy.ArchivedRP.tieringMode AS archive_mode,       -- TierRecommended, TierAfter, DoNotTier
+    r.properties.tieringPolicy.ArchivedRP.duration AS archive_after,         -- of TierAfter
+    r.properties.tieringPolicy.ArchivedRP.durationType AS archive_unit,      -- Days, Weeks, Months, Years
+    r.properties.snapshotConsistencyType           AS snapshot_consistency   -- OnlyCrashConsistent; empty = as consistent as can be
 FROM (
     -- Of a run time only the time of day counts, in the policy's zone, whatever zone it is written with.
     SELECT r, coalesce(r.properties.schedulePolicy.scheduleRunTimes[1],
@@ -41,7 +45,9 @@ FROM (
                 "weeklySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}},
                 "monthlySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}},
                 "yearlySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}}},
-            "instantRpRetentionRangeInDays": "INTEGER", "protectedItemsCount": "INTEGER"}
+            "instantRpRetentionRangeInDays": "INTEGER", "protectedItemsCount": "INTEGER",
+            "tieringPolicy": {"ArchivedRP": {"tieringMode": "VARCHAR", "duration": "INTEGER", "durationType": "VARCHAR"}},
+            "snapshotConsistencyType": "VARCHAR"}
     }]}').data) AS r
     FROM page)
 );

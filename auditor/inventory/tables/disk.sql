@@ -11,12 +11,15 @@ SELECT
     lower(r.properties.uniqueId)                   AS unique_id,             -- differs when a disk is re-created under its old name
     r.properties.diskState                         AS disk_state,            -- Attached, Unattached, Reserved, ActiveSAS, ...
     r.properties.diskSizeGB                        AS size_gib,              -- provisioned
-    try_cast(r.properties.timeCreated AS TIMESTAMPTZ) AS created_at          -- creation time
+    try_cast(r.properties.timeCreated AS TIMESTAMPTZ) AS created_at,         -- creation time
+    coalesce(r.properties.maxShares, 1)            AS max_shares,            -- more than 1 = shared between machines
+    source                                         AS source                 -- graph or rest: the one these columns come from
 FROM (
-    SELECT unnest(from_json(body, '{"data": [{
+    SELECT source, unnest(from_json(body, '{"data": [{
         "id": "VARCHAR", "name": "VARCHAR", "resourceGroup": "VARCHAR", "subscriptionId": "VARCHAR",
         "location": "VARCHAR", "managedBy": "VARCHAR", "tags": "MAP(VARCHAR, VARCHAR)", "sku": {"name": "VARCHAR"},
-        "properties": {"uniqueId": "VARCHAR", "diskState": "VARCHAR", "diskSizeGB": "INTEGER", "timeCreated": "VARCHAR"}
+        "properties": {"uniqueId": "VARCHAR", "diskState": "VARCHAR", "diskSizeGB": "INTEGER", "timeCreated": "VARCHAR",
+                       "maxShares": "INTEGER"}
     }]}').data) AS r
     FROM page
 )

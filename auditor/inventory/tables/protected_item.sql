@@ -1,5 +1,5 @@
--- Protected items of all Recovery Services vaults, tenant-wide, from two sources: Resource Graph (`data`) and each
--- vault's own list (`value`). The vault is the original: where both speak, it wins.
+-- Protected items of all Recovery Services vaults, tenant-wide, from two sources: Resource Graph and each vault's own list.
+-- The vault is the original: where both speak, it wins.
 SELECT
     -- The vault's own list leaves /backupFabrics/Azure out of the id.
     regexp_replace(lower(r.id), '^(.+/vaults/[^/]+)/(backupfabrics/[^/]+/)?(protectioncontainers/.+)$',
@@ -23,23 +23,31 @@ SELECT
         OR coalesce(lower(r.properties.currentProtectionState) = 'softdeleted', false) AS soft_deleted, -- waits for its deletion
     try_cast(r.properties.deferredDeleteTimeInUTC AS TIMESTAMPTZ) AS deferred_delete_at, -- when it was deleted softly
     r.properties.healthStatus                      AS health_status,         -- Passed, ActionRequired, ...
-    source                                         AS source                 -- vault or resource_graph
+    coalesce(r.properties.isDatasourceDeleted, false) AS datasource_deleted, -- Azure says that the VM is gone
+    coalesce(r.properties.isArchiveEnabled, false) AS archive_enabled,       -- points may move to the archive
+    r.properties.extendedProperties.diskExclusionProperties.diskLunList AS selected_luns, -- of selective disk backup; null = all disks
+    coalesce(r.properties.extendedProperties.diskExclusionProperties.isInclusionList, false) AS selected_are_included, -- true: only these slots are backed up; false: all but these
+    r.properties.extendedInfo.recoveryPointCount   AS stated_point_count,    -- as the item counts its points; null where Azure does not say
+    try_cast(r.properties.extendedInfo.oldestRecoveryPoint AS TIMESTAMPTZ) AS stated_oldest_point_at, -- null where Azure does not say
+    r.properties.extendedInfo.policyInconsistent   AS policy_inconsistent,   -- the item does not follow its policy
+    CASE source WHEN 'rest' THEN 'vault' ELSE 'resource_graph' END AS source -- vault or resource_graph
 FROM (
-    SELECT e.source, from_json(e.body, '{
+    SELECT source, unnest(from_json(body, '{"data": [{
         "id": "VARCHAR", "name": "VARCHAR",
         "properties": {
             "friendlyName": "VARCHAR", "sourceResourceId": "VARCHAR", "virtualMachineId": "VARCHAR",
             "dataSourceInfo": {"resourceID": "VARCHAR"}, "policyId": "VARCHAR", "backupManagementType": "VARCHAR",
             "workloadType": "VARCHAR", "protectionState": "VARCHAR", "currentProtectionState": "VARCHAR",
             "lastBackupStatus": "VARCHAR", "lastBackupTime": "VARCHAR", "lastRecoveryPoint": "VARCHAR",
-            "isScheduledForDeferredDelete": "BOOLEAN", "deferredDeleteTimeInUTC": "VARCHAR", "healthStatus": "VARCHAR"}
-    }') AS r
-    FROM (
-        SELECT unnest(list_concat(
-            list_transform(coalesce(p.value, []), lambda x: {'body': x, 'source': 'vault'}),
-            list_transform(coalesce(p.data, []), lambda x: {'body': x, 'source': 'resource_graph'}))) AS e
-        FROM (SELECT from_json(body, '{"data": ["JSON"], "value": ["JSON"]}') AS p FROM page)
-    )
+            "isScheduledForDeferredDelete": "BOOLEAN", "deferredDeleteTimeInUTC": "VARCHAR", "healthStatus": "VARCHAR",
+            "isDatasourceDeleted": "BOOLEAN", "isArchiveEnabled": "BOOLEAN",
+            "extendedProperties": {"diskExclusionProperties": {"diskLunList": ["INTEGER"], "isInclusionList": "BOOLEAN"}},
+            "extendedInfo": {"recoveryPointCount": "INTEGER", "oldestRecoveryPoint": "VARCHAR", "policyInconsistent": "BOOLEAN"}}
+    }]}').data) AS r
+    FROM page
 );
-SELECT * FROM staged
+SELECT *,
+    bool_or(source = 'resource_graph') OVER (PARTITION BY resource_id) AS in_graph, -- Resource Graph knew it
+    bool_or(source = 'vault') OVER (PARTITION BY resource_id) AS in_list   -- its vault's own list had it
+FROM staged
 QUALIFY row_number() OVER (PARTITION BY resource_id ORDER BY source DESC) = 1

@@ -12,7 +12,13 @@ SELECT
                                                    AS vaulted,               -- in the vault or its archive, not only a snapshot; null where Azure names no tier
     coalesce(r.properties.recoveryPointProperties.isSoftDeleted, false) AS soft_deleted, -- deleted, not yet purged
     try_cast(r.properties.recoveryPointProperties.expiryTime AS TIMESTAMPTZ) AS expires_at, -- null where Azure does not say
-    r.properties.recoveryPointProperties.ruleName  AS rule_name              -- Daily, Weekly, ...; free text
+    r.properties.recoveryPointProperties.ruleName  AS rule_name,             -- Daily, Weekly, ...; free text
+    len(list_filter(tiers, lambda t: lower(t.type) = 'archivedrp' AND lower(t.status) IN ('valid', 'rehydrated'))) > 0
+                                                   AS archived,              -- in the archive tier; null where Azure names no tier
+    r.properties.recoveryPointDiskConfiguration.numberOfDisksIncludedInBackup AS disks_included, -- null where Azure does not say
+    r.properties.recoveryPointDiskConfiguration.numberOfDisksAttachedToVm AS disks_attached, -- when it was taken
+    r.properties.threatStatus                      AS threat_status,         -- null where nobody looked
+    coalesce(r.properties.recoveryPointProperties.immutabilityProperties.isImmutable, false) AS immutable -- it can't be deleted before its end
 FROM (
     -- An empty list names no tier, just as none at all.
     SELECT subject_no, r, CASE WHEN len(r.properties.recoveryPointTierDetails) > 0
@@ -22,7 +28,10 @@ FROM (
         "properties": {
             "recoveryPointTime": "VARCHAR", "recoveryPointType": "VARCHAR",
             "recoveryPointTierDetails": [{"type": "VARCHAR", "status": "VARCHAR"}],
-            "recoveryPointProperties": {"isSoftDeleted": "BOOLEAN", "expiryTime": "VARCHAR", "ruleName": "VARCHAR"}}
+            "recoveryPointProperties": {"isSoftDeleted": "BOOLEAN", "expiryTime": "VARCHAR", "ruleName": "VARCHAR",
+                                        "immutabilityProperties": {"isImmutable": "BOOLEAN"}},
+            "recoveryPointDiskConfiguration": {"numberOfDisksIncludedInBackup": "INTEGER", "numberOfDisksAttachedToVm": "INTEGER"},
+            "threatStatus": "VARCHAR"}
     }]}').value) AS r
     FROM page)
 );

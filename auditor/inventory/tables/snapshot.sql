@@ -17,16 +17,20 @@ SELECT
     try_cast(r.properties.immutabilityPolicy.policyExpirationTime AS TIMESTAMPTZ) AS immutable_until, -- cannot be deleted before
     r.properties.immutabilityPolicy.isPolicyExpired AS immutability_expired, -- null where there is no such policy
     r.properties.networkAccessPolicy               AS network_access_policy, -- AllowAll, AllowPrivate, DenyAll
-    r.properties.publicNetworkAccess               AS public_network_access  -- Enabled, Disabled
+    r.properties.publicNetworkAccess               AS public_network_access, -- Enabled, Disabled
+    r.properties.dataAccessAuthMode                AS data_access_auth_mode, -- AzureActiveDirectory = an export needs a sign-in too
+    r.properties.completionPercent                 AS completion_percent,    -- of a copy under way
+    source                                         AS source                 -- graph or rest: the one these columns come from
 FROM (
-    SELECT unnest(from_json(body, '{"data": [{
+    SELECT source, unnest(from_json(body, '{"data": [{
         "id": "VARCHAR", "name": "VARCHAR", "resourceGroup": "VARCHAR", "subscriptionId": "VARCHAR",
         "location": "VARCHAR", "tags": "MAP(VARCHAR, VARCHAR)", "sku": {"name": "VARCHAR"},
         "properties": {
             "incremental": "BOOLEAN", "diskSizeGB": "INTEGER", "diskState": "VARCHAR", "timeCreated": "VARCHAR",
             "creationData": {"createOption": "VARCHAR", "sourceResourceId": "VARCHAR", "sourceUniqueId": "VARCHAR"},
             "immutabilityPolicy": {"policyExpirationTime": "VARCHAR", "isPolicyExpired": "BOOLEAN"},
-            "networkAccessPolicy": "VARCHAR", "publicNetworkAccess": "VARCHAR"}
+            "networkAccessPolicy": "VARCHAR", "publicNetworkAccess": "VARCHAR",
+            "dataAccessAuthMode": "VARCHAR", "completionPercent": "DOUBLE"}
     }]}').data) AS r
     FROM page
 )

@@ -13,9 +13,20 @@ SELECT
     r.properties.securitySettings.softDeleteSettings.softDeleteRetentionPeriodInDays AS soft_delete_days, -- 14..180
     r.properties.securitySettings.immutabilitySettings.state AS immutability_state, -- Disabled, Unlocked, Locked
     r.properties.securitySettings.multiUserAuthorization AS multi_user_authorization, -- Enabled, Disabled
-    r.properties.publicNetworkAccess               AS public_network_access  -- Enabled, Disabled
+    r.properties.publicNetworkAccess               AS public_network_access, -- Enabled, Disabled
+    r.properties.securitySettings.immutabilitySettings.configuration.type AS immutability_type, -- AsPerPolicy, TimeBased
+    r.properties.securitySettings.immutabilitySettings.configuration.durationInDays AS immutability_days, -- of TimeBased
+    len(list_filter(coalesce(r.properties.privateEndpointConnections, []), lambda c:
+        contains(lower(c.id), '.backup') AND lower(c.properties.privateLinkServiceConnectionState.status) = 'approved'
+        AND lower(c.properties.provisioningState) = 'succeeded')) AS private_endpoint_count, -- approved ones for backup
+    r.properties.encryption.keyVaultProperties.keyUri AS key_uri,            -- customer-managed key; null = platform key
+    r.properties.encryption.infrastructureEncryption AS infrastructure_encryption, -- Enabled, Disabled
+    r.properties.monitoringSettings.azureMonitorAlertSettings.alertsForAllJobFailures AS job_failure_alerts, -- Enabled, Disabled
+    r.properties.monitoringSettings.classicAlertSettings.alertsForCriticalOperations AS classic_alerts, -- Enabled, Disabled
+    r.properties.restoreSettings.crossSubscriptionRestoreSettings.crossSubscriptionRestoreState AS cross_subscription_restore, -- Enabled, Disabled, PermanentlyDisabled
+    source                                         AS source                 -- graph or rest: the one these columns come from
 FROM (
-    SELECT unnest(from_json(body, '{"data": [{
+    SELECT source, unnest(from_json(body, '{"data": [{
         "id": "VARCHAR", "name": "VARCHAR", "resourceGroup": "VARCHAR", "subscriptionId": "VARCHAR",
         "location": "VARCHAR", "tags": "MAP(VARCHAR, VARCHAR)",
         "properties": {
@@ -23,7 +34,14 @@ FROM (
             "redundancySettings": {"standardTierStorageRedundancy": "VARCHAR", "crossRegionRestore": "VARCHAR"},
             "securitySettings": {
                 "softDeleteSettings": {"softDeleteState": "VARCHAR", "softDeleteRetentionPeriodInDays": "INTEGER"},
-                "immutabilitySettings": {"state": "VARCHAR"}, "multiUserAuthorization": "VARCHAR"}}
+                "immutabilitySettings": {"state": "VARCHAR", "configuration": {"type": "VARCHAR", "durationInDays": "INTEGER"}},
+                "multiUserAuthorization": "VARCHAR"},
+            "privateEndpointConnections": [{"id": "VARCHAR", "properties": {
+                "provisioningState": "VARCHAR", "privateLinkServiceConnectionState": {"status": "VARCHAR"}}}],
+            "encryption": {"keyVaultProperties": {"keyUri": "VARCHAR"}, "infrastructureEncryption": "VARCHAR"},
+            "monitoringSettings": {"azureMonitorAlertSettings": {"alertsForAllJobFailures": "VARCHAR"},
+                                   "classicAlertSettings": {"alertsForCriticalOperations": "VARCHAR"}},
+            "restoreSettings": {"crossSubscriptionRestoreSettings": {"crossSubscriptionRestoreState": "VARCHAR"}}}
     }]}').data) AS r
     FROM page
 )

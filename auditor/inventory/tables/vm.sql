@@ -13,23 +13,30 @@ SELECT
     lower(nullif(r.properties.virtualMachineScaleSet.id, '')) AS scale_set_id, -- flexible scale set
     r.properties.storageProfile.imageReference.publisher AS image_publisher, -- marketplace publisher
     r.properties.storageProfile.osDisk.diffDiskSettings.option AS os_disk_placement, -- Local = ephemeral OS disk
+    r.properties.hardwareProfile.vmSize            AS size,                  -- Standard_D4s_v5, ...
+    r.properties.securityProfile.securityType      AS security_type,         -- TrustedLaunch, ConfidentialVM; null = Standard
+    r.properties.storageProfile.osDisk.vhd.uri IS NOT NULL AS unmanaged,     -- OS disk in a storage account
     r.properties.extended.instanceView.powerState.code AS power_state,       -- PowerState/running, .../deallocated, ...
     lower(r.properties.storageProfile.osDisk.managedDisk.id) AS os_disk_id,  -- null where unmanaged or ephemeral
     coalesce(len(r.properties.storageProfile.dataDisks), 0) AS data_disk_count, -- attached data disks
     list_filter(
         list_prepend(lower(r.properties.storageProfile.osDisk.managedDisk.id),
                      list_transform(coalesce(r.properties.storageProfile.dataDisks, []), lambda d: lower(d.managedDisk.id))),
-        lambda id: id IS NOT NULL)                 AS disk_ids               -- managed disks, OS disk first
+        lambda id: id IS NOT NULL)                 AS disk_ids,              -- managed disks, OS disk first
+    list_transform(coalesce(r.properties.storageProfile.dataDisks, []), lambda d:
+        {'lun': d.lun, 'disk_id': lower(d.managedDisk.id)}) AS data_disks,   -- slot and id of each data disk
+    source                                         AS source                 -- graph or rest: the one these columns come from
 FROM (
-    SELECT unnest(from_json(body, '{"data": [{
+    SELECT source, unnest(from_json(body, '{"data": [{
         "id": "VARCHAR", "name": "VARCHAR", "resourceGroup": "VARCHAR", "subscriptionId": "VARCHAR",
         "location": "VARCHAR", "managedBy": "VARCHAR", "tags": "MAP(VARCHAR, VARCHAR)",
         "properties": {
-            "vmId": "VARCHAR", "timeCreated": "VARCHAR", "priority": "VARCHAR",
+            "vmId": "VARCHAR", "hardwareProfile": {"vmSize": "VARCHAR"},
+            "securityProfile": {"securityType": "VARCHAR"}, "timeCreated": "VARCHAR", "priority": "VARCHAR",
             "virtualMachineScaleSet": {"id": "VARCHAR"},
             "storageProfile": {
                 "imageReference": {"publisher": "VARCHAR"},
-                "osDisk": {"managedDisk": {"id": "VARCHAR"}, "diffDiskSettings": {"option": "VARCHAR"}},
+                "osDisk": {"managedDisk": {"id": "VARCHAR"}, "vhd": {"uri": "VARCHAR"}, "diffDiskSettings": {"option": "VARCHAR"}},
                 "dataDisks": [{"lun": "INTEGER", "managedDisk": {"id": "VARCHAR"}}]},
             "extended": {"instanceView": {"powerState": {"code": "VARCHAR"}}}}
     }]}').data) AS r

@@ -1,0 +1,158 @@
+"""The raw answers of a bundle: a zstd frame for each body, and a line in responses.jsonl that says what it answers."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import zstandard
+
+from auditor.bundle.scrub import scrub
+from auditor.inventory.store import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from typing import BinaryIO, TextIO
+
+GRAPH_PATH = "/providers/microsoft.resourcegraph/resources"
+"""Where Resource Graph is asked, lower-case."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where a body lies in its table's file, and whom it is about."""
+
+    offset: int
+    subject: str | None
+    source: str
+
+
+class RawWriter:
+    """Appends answers to `raw/` of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Write nothing yet."""
+        self._folder = folder / "raw"
+        self._files: dict[str, BinaryIO] = {}
+        self._log: TextIO | None = None
+        self._zstd = zstandard.ZstdCompressor(level=3)
+
+    def write(self, table: str, entry: Mapping[str, Any], body: bytes) -> None:
+        """Keep a body without its secrets; the digest is of what was received.
+
+        Args:
+            table: table it belongs to.
+            entry: page, url, sent, scope, status, api_version, request ids, received_at, count, total_records, subject;
+                of an answer that was kept from before also sha256 and scrubbed, which then hold.
+            body: as received, or as kept.
+        """
+        clean = scrub(body)
+        file = self._files.get(table)
+        if file is None:
+            self._folder.mkdir(exist_ok=True)
+            file = self._files[table] = (self._folder / f"{table}.zst").open("wb")
+        line = {
+            "table": table,
+            "offset": file.tell(),
+            **entry,
+            "sha256": entry.get("sha256") or hashlib.sha256(body).hexdigest(),
+            "scrubbed": entry.get("scrubbed") or (clean is not body and clean != body),
+        }
+        file.write(self._zstd.compress(clean))
+        if self._log is None:
+            self._log = (self._folder / "responses.jsonl").open("w", encoding="utf-8")
+        self._log.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def close(self, *, safely: bool = True) -> None:
+        """Finish the files so that they can be read back; `safely` waits until the disk has them."""
+        for file in (*self._files.values(), *((self._log,) if self._log else ())):
+            if safely:
+                file.flush()
+                os.fsync(file.fileno())
+            file.close()
+        self._files, self._log = {}, None
+
+
+class RawReader:
+    """Reads the answers in `raw/` of a folder back. An index of them is kept in memory, the bodies are not."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read where each body lies."""
+        self._folder = folder / "raw"
+        self._frames: dict[str, list[_Frame]] = {}
+        for entry in entries(folder):
+            source = "graph" if GRAPH_PATH in str(entry.get("url") or "").lower() else "rest"
+            frame = _Frame(entry["offset"], entry.get("subject"), source)
+            self._frames.setdefault(entry["table"], []).append(frame)
+
+    def pages(self, table: str) -> Iterator[Page]:
+        """Give the bodies of a table, in the order received."""
+        frames, path = self._frames.get(table, []), self._folder / f"{table}.zst"
+        if not frames or not path.exists():
+            return
+        ends = [frame.offset for frame in frames[1:]] + [path.stat().st_size]
+        with path.open("rb") as file:
+            for frame, end in zip(frames, ends, strict=True):
+                yield Page(frame.subject, _body(file, frame.offset, end), frame.source)
+
+
+class SubjectReader:
+    """Reads all that was answered about one subject of a table, where it is all there."""
+
+    def __init__(self, folder: Path, table: str) -> None:
+        """Read which answers there are; those of a collection that was cut off may be damaged."""
+        self._log, self._path = folder / "raw" / "responses.jsonl", folder / "raw" / f"{table}.zst"
+        # Subject -> (where its line is, where its body is), a few numbers each: there may be a hundred thousand.
+        self._by_subject: dict[str, list[tuple[int, int]]] = {}
+        self._ends: dict[int, int] = {}
+        last = None
+        for position, entry in _lines(self._log):
+            if entry["table"] == table:
+                self._by_subject.setdefault(str(entry.get("subject")), []).append((position, entry["offset"]))
+                if last is not None:
+                    self._ends[last] = entry["offset"]
+                last = entry["offset"]
+
+    def answers(self, subject: str) -> Sequence[tuple[dict[str, Any], bytes]] | None:
+        """Give entries and bodies, page after page; None where a page is missing or damaged."""
+        found: list[tuple[dict[str, Any], bytes]] = []
+        try:
+            with self._log.open("rb") as log, self._path.open("rb") as file:
+                for position, offset in self._by_subject.get(subject, ()):
+                    log.seek(position)
+                    entry = json.loads(log.readline())
+                    body = _body(file, offset, self._ends.get(offset, self._path.stat().st_size))
+                    if not entry["scrubbed"] and hashlib.sha256(body).hexdigest() != entry["sha256"]:
+                        return None
+                    found.append(({key: it for key, it in entry.items() if key not in ("table", "offset")}, body))
+        except (OSError, ValueError, KeyError, zstandard.ZstdError):
+            return None
+        numbers = [entry.get("page") for entry, _ in found]
+        whole = found and numbers == list(range(1, len(found) + 1)) and found[-1][0].get("more") is False
+        return found if whole else None
+
+
+def entries(folder: Path) -> Iterator[dict[str, Any]]:
+    """Read raw/responses.jsonl; a last line that was cut off is left out."""
+    return (entry for _, entry in _lines(folder / "raw" / "responses.jsonl"))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if path.exists():
+        position = 0
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield position, json.loads(line)
+                position += len(line)
+
+
+def _body(file: BinaryIO, offset: int, end: int) -> bytes:
+    file.seek(offset)
+    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(file.read(max(end - offset, 0)))) as frame:
+        return frame.read()
