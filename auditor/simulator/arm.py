@@ -142,7 +142,7 @@ class ResourceManager:
         """Refuse what the faults deny or hide by path."""
         asked = f"{method} {path}"
         if any(pattern.search(asked) for pattern in self._denied_paths):
-            raise RefusedError(denied_graph() if self.is_graph(path) else forbidden(path, path))
+            raise RefusedError(denied_graph() if self.is_graph(path) else forbidden(path, path, method))
         if any(pattern.search(asked) for pattern in self._absent_paths):
             *_, kind, name = ["", *path.split("/")]
             raise RefusedError(absent(kind, name, path.partition("/resourceGroups/")[2].partition("/")[0]))
@@ -225,6 +225,10 @@ class ResourceManager:
             body[key] = None
         return reply(body)
 
+    def _whole(self, documents: Iterable[Json]) -> Answer:
+        """Answer with a list that Azure never cuts into pages."""
+        return reply({"value": [self._shown(document) for document in documents]})
+
     def _one(self, document: Json) -> Answer:
         return reply(self._shown(document))
 
@@ -298,7 +302,7 @@ class ResourceManager:
         return self._one(self._vault(s, g, v, call.path).encryption)
 
     def _list_diagnostics(self, call: Call, s: str, g: str, v: str) -> Answer:
-        return self._listed(call, self._vault(s, g, v, call.path).diagnostics)
+        return self._whole(self._vault(s, g, v, call.path).diagnostics)
 
     def _list_usages(self, call: Call, s: str, g: str, v: str) -> Answer:
         home = self._vault(s, g, v, call.path)
@@ -307,17 +311,17 @@ class ResourceManager:
         recent = Counter(job["status"] for job in properties if job["startTime"] > yesterday)
         unhealthy = sum(item.properties.get("healthStatus") == "ActionRequired" for item in home.items.values())
         storage = home.storage["properties"]["storageType"]
-        return self._listed(call, vault.usages(_kinds(home), unhealthy, recent, storage))
+        return self._whole(vault.usages(_kinds(home), unhealthy, recent, storage))
 
     def _list_summaries(self, call: Call, s: str, g: str, v: str) -> Answer:
         home = self._vault(s, g, v, call.path)
         kind = terms(call.parameter("$filter") or "").get("type", "BackupProtectedItemCountSummary").lower()
         if kind == "backupprotectioncontainercountsummary":
             containers = {item.container for item in home.items.values() if item.container.startswith("VMApp")}
-            return self._listed(call, vault.container_summary(len(containers)))
+            return self._whole(vault.container_summary(len(containers)))
         if kind != "backupprotecteditemcountsummary":
             raise RefusedError(error(400, "BMSUserErrorInvalidInput", f"There is no summary of type {kind!r}."))
-        return self._listed(call, vault.item_summary(_kinds(home)))
+        return self._whole(vault.item_summary(_kinds(home)))
 
     def _list_guards(self, call: Call, s: str, g: str, v: str) -> Answer:
         return self._listed(call, self._vault(s, g, v, call.path).guards)

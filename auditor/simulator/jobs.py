@@ -7,6 +7,7 @@ recoveryservicesbackup 2025-02-01, Common/GetJobDetails.json.
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from auditor.simulator.clock import seed, ticks, timespan
@@ -35,7 +36,8 @@ def job_documents(item: Item, as_of: datetime, days: int) -> Iterator[Json]:
     horizon = as_of - timedelta(days=days)
     if item.properties["backupManagementType"] != "AzureIaasVM":
         return
-    points = [point for point in item.points(as_of) if point.taken > horizon]
+    # Newest first: of seven years only the last days are made.
+    points = list(takewhile(lambda point: point.taken > horizon, item.points(as_of)))
     taken = {(as_of - point.taken).days for point in points}
     for point in points:
         length = timedelta(minutes=35 + seed(f"{item.id}{point.taken}") % 50)

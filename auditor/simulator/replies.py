@@ -138,10 +138,11 @@ def denied_graph() -> Answer:
     return graph_error(403, "Forbidden", [("AccessDenied", message)])
 
 
-def forbidden(path: str, scope: str) -> Answer:
+def forbidden(path: str, scope: str, method: str = "GET") -> Answer:
     """Answer 403 as ARM does, with the action that is lacking."""
+    verb = "action" if method == "POST" else "read"
     kinds = re.sub(r".*/providers/", "", path).split("/")
-    action = "/".join([kinds[0], *kinds[1::2], "read"]) if len(kinds) > 1 else "Microsoft.Resources/subscriptions/read"
+    action = "/".join([kinds[0], *kinds[1::2], verb]) if len(kinds) > 1 else "Microsoft.Resources/subscriptions/read"
     message = (
         f"The client 'auditor' with object id '{guid('auditor')}' does not have authorization to perform action "
         f"'{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your "

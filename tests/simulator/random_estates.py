@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 _PLACES = ("a/rg-App", "b/rg-dev-x", "b/RG-SBX-y", "c/rg-plain", "c/MC_fake", "a/mc_real")
+_COPIES = "b/rg-copies"
 _TAGS: list[dict[str, str]] = [
     {},
     {"environment": "prod"},
@@ -95,6 +96,12 @@ def _machine(draw: random.Random, number: int) -> dict[str, Any]:
             left = {"state": "ProtectionStopped"} if draw.random() < 0.5 else {"deleted": "-2d"}
             machine["backup"].append({"vault": other, "policy": "full", "points": {"newest": "-80d"}, **left})
             machine["backup"][0]["since"] = "-79d"
+    if machine.get("backup") and draw.random() < 0.1:
+        change = draw.choice(
+            [{"excluded_luns": [0]}, {"included_luns": []}, {"restores": "-9d"}, {"old_id": f"c/old{number}"}]
+        )
+        first = machine["backup"][0] if isinstance(machine["backup"], list) else machine["backup"]
+        first |= change
     if draw.random() < 0.1:
         machine |= draw.choice([{"priority": "Spot"}, {"ephemeral": True}, {"image": "AzureDatabricks:a:b:1"}])
     return machine
@@ -102,14 +109,17 @@ def _machine(draw: random.Random, number: int) -> dict[str, Any]:
 
 def _snapshot(draw: random.Random, number: int, machines: list[dict[str, Any]]) -> dict[str, Any]:
     source = draw.choice([m for m in machines if not m.get("ephemeral")])
+    # A Backup vault writes all its snapshots into one group.
+    copied = draw.random() < 0.1
     place = source["in"]
+    own = f"{place}/{source['name']}"
     age = draw.choice(["3d", "12d", "45d", "80d", "200d"])
     # Whether a young snapshot may have outlived its tag is left open.
     ended = {} if age == "3d" else {"Expiry": "{-4d}"}
     return {
         "name": f"snap{number}",
-        "in": place,
-        "of": draw.choice([f"{place}/{source['name']}"] * 3 + ["gone:disk"]),
+        "in": _COPIES if copied else place,
+        "of": own if copied else draw.choice([own, own, own, "gone:disk"]),
         "age": age,
         "recreated": draw.random() < 0.1,
         "immutable_days": draw.choice([0, 0, 0, 30, 365]),
@@ -124,10 +134,13 @@ def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[st
     """Draw an estate tree for `Estate.from_dict`; the same seed gives the same tree."""
     draw = random.Random(seed)  # noqa: S311 - cases, not secrets
     listed = [_machine(draw, number) for number in range(machines)]
+    taken = [_snapshot(draw, number, listed) for number in range(snapshots)]
+    copied = sorted({snapshot["of"] for snapshot in taken if snapshot["in"] == _COPIES})
+    replicated = draw.sample([f"{m['in']}/{m['name']}" for m in listed], 2)
     return {
         "estate": f"random {seed}",
         "jobs_days": 0,
-        "subscriptions": {"a": {}, "b": {}, "c": {}},
+        "subscriptions": {"a": {}, "b": {}, "c": draw.choice([{}, {}, {"tenant": "customer"}])},
         "resource_groups": {
             "a/rg-App": {"tags": draw.choice(_TAGS)},
             "a/mc_real": {"managed_by": "/subscriptions/x/resourceGroups/y/providers/z/managedClusters/aks"},
@@ -136,5 +149,7 @@ def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[st
         "vaults": {"a/rg-v/v1": {}, "c/rg-v/v2": {"bare": True}},
         "policies": _POLICIES,
         "vms": listed,
-        "snapshots": [_snapshot(draw, number, listed) for number in range(snapshots)],
+        "snapshots": taken,
+        "disk_backups": [{"vault": "bv", "in": "b/rg-bv", "of": of, "snapshot_group": _COPIES} for of in copied],
+        "replications": [{"vault": "v1", "of": of, "to": "b/rg-far", "location": "northeurope"} for of in replicated],
     }

@@ -92,3 +92,104 @@ def test_a_vault_may_be_in_another_subscription_than_the_machine(company: Simula
         if vault.place.subscription not in item.properties["sourceResourceId"].lower()
     ]
     assert len(across) > 20
+
+
+TYPES = {
+    "resources": {
+        "microsoft.compute/virtualmachines", "microsoft.compute/virtualmachinescalesets", "microsoft.compute/disks",
+        "microsoft.compute/snapshots", "microsoft.compute/restorepointcollections",
+        "microsoft.recoveryservices/vaults", "microsoft.dataprotection/backupvaults",
+        "microsoft.dataprotection/resourceguards", "microsoft.alertsmanagement/actionrules",
+        "microsoft.insights/actiongroups",
+    },
+    "resourcecontainers": {
+        "microsoft.management/managementgroups", "microsoft.resources/subscriptions",
+        "microsoft.resources/subscriptions/resourcegroups",
+    },
+    "recoveryservicesresources": {
+        "microsoft.recoveryservices/vaults/backuppolicies", "microsoft.recoveryservices/vaults/backupjobs",
+        "microsoft.recoveryservices/vaults/backupfabrics/protectioncontainers/protecteditems",
+        "microsoft.recoveryservices/vaults/replicationfabrics/replicationprotectioncontainers/replicationprotecteditems",
+        "microsoft.dataprotection/backupvaults/backuppolicies", "microsoft.dataprotection/backupvaults/backupinstances",
+    },
+    "policyresources": {
+        "microsoft.authorization/policyassignments", "microsoft.authorization/policysetdefinitions",
+        "microsoft.authorization/policyexemptions", "microsoft.policyinsights/policystates",
+    },
+    "authorizationresources": {"microsoft.authorization/roleassignments"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", TYPES)
+def test_every_table_has_rows_of_every_type(contoso: Estate, table: str) -> None:
+    rows = list(contoso.rows(table))
+    assert {row["type"] for row in rows} == TYPES[table]
+    identifiers = [row["id"].lower() for row in rows]
+    assert len(set(identifiers)) == len(identifiers)
+
+
+def items(contoso: Estate) -> dict[str, list[tuple[str, bool]]]:
+    """Name of a machine -> protection state of each of its items, and whether it is softly deleted."""
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for vault in contoso.vaults.values():
+        for item in vault.items.values():
+            if item.properties["backupManagementType"] == "AzureIaasVM":
+                state = (item.properties["protectionState"], item.properties["isScheduledForDeferredDelete"])
+                found.setdefault(item.properties["friendlyName"], []).append(state)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "states"),
+    [
+        ("crm-app-01", [("Protected", False)]),
+        ("erp-app-03", [("IRPending", False)]),
+        ("crm-print", [("ProtectionStopped", False)]),
+        ("erp-test", [("ProtectionStopped", True)]),
+        ("files-14", [("BackupsSuspended", False)]),
+        ("sap-router", [("ProtectionError", False)]),
+        ("adfs-01", [("Protected", False), ("ProtectionStopped", True)]),
+        ("adfs-02", [("Protected", False), ("ProtectionStopped", False)]),
+        ("crm-mail", [("Protected", False), ("ProtectionStopped", False)]),
+        ("crm-edge", [("ProtectionError", False)]),
+        ("erp-old", [("Protected", False)]),
+    ],
+)
+def test_every_state_of_protection_occurs(contoso: Estate, name: str, states: list[tuple[str, bool]]) -> None:
+    assert sorted(items(contoso)[name]) == states
+
+
+def test_there_are_machines_that_something_else_copies_and_machines_that_cannot_be_backed_up(contoso: Estate) -> None:
+    machines = {machine.name: machine for machine in contoso.machines}
+    without = machines.keys() - items(contoso).keys()
+    assert {"erp-web-01", "ops-db-01", "fs-clu-01", "fs-clu-02", "cache-01", "media-nas", "fab-edge-01"} <= without
+    rows = list(contoso.rows("recoveryservicesresources"))
+    replicated = {
+        row["properties"]["friendlyName"] for row in rows if row["type"].endswith("/replicationprotecteditems")
+    }
+    assert replicated == {"erp-web-01", "erp-app-01"}
+    copied = {row["properties"]["friendlyName"] for row in rows if row["type"].endswith("/backupinstances")}
+    ops = machines["ops-db-01"]
+    assert ops.os_disk
+    assert {disk.name for disk in (ops.os_disk, *ops.data_disks)} <= copied
+    assert machines["cache-01"].ephemeral
+    assert machines["cache-01"].data_disks
+    assert len(machines["media-nas"].data_disks) == 33
+    assert machines["fs-clu-01"].data_disks[-1].shared == 2
+
+
+def test_the_ids_of_moved_machines_are_no_machines(contoso: Estate) -> None:
+    known = {machine.id.lower() for machine in contoso.machines}
+    lost = {
+        item.properties["friendlyName"]
+        for vault in contoso.vaults.values()
+        for item in vault.items.values()
+        if item.properties["sourceResourceId"].lower() not in known
+    }
+    assert lost == {"crm-mail", "crm-edge", "erp-old"}
+
+
+def test_a_customer_is_managed_too(contoso: Estate) -> None:
+    tenants = {row["tenantId"] for row in contoso.rows("resources")}
+    assert len(tenants) == 2
+    assert contoso.tenant_id in tenants

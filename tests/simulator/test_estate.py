@@ -186,6 +186,51 @@ def test_absent_things_are_empty_or_null_as_in_resource_graph() -> None:
         ({"snapshots": [{"name": "s", "in": "a/rg", "of": "nobody"}]}, "snapshots[0] (s).of"),
         ({"snapshots": [{"name": "s/t", "in": "a/rg"}]}, "snapshots[0].name"),
         ({"policy_assignments": [{"scope": "moon"}]}, "policy_assignments[0].scope"),
+        ({"policy_assignments": [{"initiative": "none"}]}, "policy_assignments[0].initiative"),
+        ({"policy_assignments": [{"not_scopes": ["moon"]}]}, "policy_assignments[0].not_scopes"),
+        ({"policy_assignments": [{"colour": 1}]}, "policy_assignments[0].colour"),
+        ({"policy_assignments": {}}, None),
+        ({"policy_assignments": {"x": 1}}, "policy_assignments"),
+        ({"initiatives": [{"name": "i", "definitions": [{"reference": "r"}]}]}, "initiatives[0].definitions[0]"),
+        ({"initiatives": [{"definitions": ["x"]}]}, "initiatives[0].name"),
+        ({"exemptions": [{"assignment": "none"}]}, "exemptions[0].assignment"),
+        ({"exemptions": [{"assignment": "backup", "category": "Whim"}]}, "exemptions[0].category"),
+        ({"exemptions": [{"assignment": "backup", "expires": "some day"}]}, "exemptions[0].expires"),
+        ({"role_assignments": [{"role": "King"}]}, "role_assignments[0].role"),
+        ({"role_assignments": [{"kind": "Robot"}]}, "role_assignments[0].kind"),
+        ({"role_assignments": [{"scope": "vault:none"}]}, "role_assignments[0].scope"),
+        ({"resource_guards": {"a/rg/g": {"colour": 1}}}, "resource_guards.a/rg/g.colour"),
+        ({"vaults": {"a/rg/v": {"mua": "a/rg/none"}}}, "vaults.a/rg/v.mua"),
+        ({"vaults": {"a/rg/v": {"cmk": {"identity": "i"}}}}, "vaults.a/rg/v.cmk.uri"),
+        ({"vaults": {"a/rg/v": {"cmk": {"url": "i"}}}}, "vaults.a/rg/v.cmk.url"),
+        ({"vaults": {"a/rg/v": {"diagnostics": [{"name": "d"}]}}}, "vaults.a/rg/v.diagnostics[0]"),
+        ({"vaults": {"a/rg/v": {"diagnostics": [{"workspace": "w"}]}}}, "vaults.a/rg/v.diagnostics[0].name"),
+        ({"vaults": {"a/rg/v": {"private_endpoints": [{"name": "p", "status": "Fine"}]}}},
+         "vaults.a/rg/v.private_endpoints[0].status"),
+        ({"policies": {"p": {"daily": "22:00", "archive_after": "soon"}}}, "policies.p.archive_after"),
+        ({"policies": {"p": {"daily": "22:00", "keep": {"hourly": "1 Days"}}}}, "policies.p.keep"),
+        ({"backup_vaults": {"a/rg/bv": {"colour": 1}}}, "backup_vaults.a/rg/bv.colour"),
+        ({"disk_policies": {"d": {"keep": "long"}}}, "disk_policies.d.keep"),
+        ({"disk_policies": {"d": {"vaults": ["a/rg/none"]}}}, "disk_policies.d.vaults"),
+        ({"disk_backups": [{"in": "a/rg", "of": "bare", "snapshot_group": "a/rg", "policy": "none"}]},
+         "disk_backups[0].policy"),
+        ({"disk_backups": [{"in": "a/rg", "of": "bare", "snapshot_group": "a/rg", "state": "Fine"}]},
+         "disk_backups[0].state"),
+        ({"replications": [{"vault": "rsv-1", "of": "bare"}]}, "replications[0].to"),
+        ({"replications": [{"vault": "rsv-1", "of": "nobody", "to": "a/rg"}]}, "replications[0].of"),
+        ({"scale_sets": [{"name": "s", "in": "a/rg", "mode": "Rigid"}]}, "scale_sets[0] (s).mode"),
+        ({"restore_points": [{"name": "r", "in": "a/rg"}]}, "restore_points[0] (r).of"),
+        ({"restore_points": [{"name": "r", "in": "a/rg", "of": "bare", "consistency": "Fine"}]},
+         "restore_points[0] (r).consistency"),
+        ({"alert_rules": [{"name": "x", "in": "a/rg", "action_groups": ["none"]}]}, "alert_rules[0] (x).action_groups"),
+        ({"alert_rules": [{"name": "x", "in": "a/rg", "scopes": ["moon"]}]}, "alert_rules[0] (x).scopes"),
+        ({"action_groups": [{"name": "x", "in": "a/rg", "sms": 1}]}, "action_groups[0].sms"),
+        ({"vms": [{"name": "x", "in": "a/rg", "power": "on"}]}, "vms[0] (x).power"),
+        ({"vms": [{"name": "x", "in": "a/rg", "shared_disks": ["none"]}]}, "vms[0] (x).shared_disks"),
+        ({"disks": [{"name": "d", "in": "a/rg"}], "vms": [{"names": ["x", "y"], "in": "a/rg", "shared_disks": ["d"]}]},
+         "vms[0] (y).shared_disks"),
+        ({"vms": [{"name": "x", "in": "a/rg", "backup": {"vault": "rsv-1", "restores": [{"status": "Fine"}]}}]},
+         "vms[0] (x).backup[0].restores[0].status"),
         ({"vms": {}}, None),
         ({"vms": {"x": 1}}, "vms"),
     ],
@@ -218,3 +263,31 @@ def test_the_server_can_be_started_by_hand_and_refuses_a_bad_estate(tmp_path: Pa
     )
     assert done.returncode == ExitCode.USAGE
     assert "nonsense" in done.stderr
+
+
+def test_a_scope_can_be_anything_that_has_an_id() -> None:
+    document = small() | {"role_assignments": [{"scope": scope} for scope in (
+        "mg-a", "a", "a/rg-app", "vault:rsv-1", "vm:bare", "/subscriptions/x/resourceGroups/y",
+    )]}  # fmt: skip
+    estate = Estate.from_dict(document, AS_OF)
+    kinds = [role["properties"]["scope"].rpartition("/")[2] for role in estate.roles]
+    assert kinds == ["mg-a", estate.subscription_id("a"), "rg-app", "rsv-1", "bare", "y"]
+
+
+def test_a_restore_can_be_written_short_or_long() -> None:
+    item = protected(restores=["-3d", {"at": "-9d", "minutes": 5}])
+    assert [(r.status, r.minutes) for r in item.restores] == [("Completed", 45), ("Completed", 5)]
+    assert item.restores[0].started == AS_OF - timedelta(days=3)
+
+
+def test_what_is_not_said_is_as_azure_makes_it() -> None:
+    estate = Estate.from_dict(small(), AS_OF)
+    assert {row["type"] for row in estate.rows("policyresources")} == {
+        "microsoft.authorization/policyassignments", "microsoft.policyinsights/policystates",
+    }  # fmt: skip
+    assert list(estate.rows("authorizationresources")) == []
+    types = {row["type"] for row in estate.rows("resources")}
+    assert types == {
+        "microsoft.compute/virtualmachines", "microsoft.compute/disks", "microsoft.compute/restorepointcollections",
+        "microsoft.recoveryservices/vaults",
+    }  # fmt: skip

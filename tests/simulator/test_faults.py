@@ -34,7 +34,13 @@ def test_a_denied_vault_is_forbidden_and_its_rows_are_gone() -> None:
     with faulty(denied_vaults=frozenset({"RSV-1"})) as simulator:
         assert [row["name"] for row in ask(simulator, VAULTS).body["data"]] == ["rsv-2"]
         assert ask(simulator, ITEMS).body["totalRecords"] == 1
-        for path in ("", "/backupProtectedItems", "/backupPolicies", "/backupJobs", "/backupconfig/vaultconfig"):
+        for path in (
+            "", "/backupProtectedItems", "/backupPolicies", "/backupJobs", "/backupJobs/x", "/backupconfig/vaultconfig",
+            "/backupstorageconfig/vaultstorageconfig", "/backupResourceGuardProxies", "/usages",
+            "/backupUsageSummaries",
+            "/backupEncryptionConfigs/backupResourceEncryptionConfig",
+            "/providers/Microsoft.Insights/diagnosticSettings",
+        ):  # fmt: skip
             assert get(simulator, vault(simulator) + path).status == 403
         assert get(simulator, vault(simulator, "rsv-2")).status == 200
 
@@ -158,7 +164,8 @@ def test_paths_can_be_denied_one_by_one() -> None:
         assert (refused.status, refused.code) == (403, "AuthorizationFailed")
         assert "'Microsoft.RecoveryServices/vaults/backupconfig/read'" in refused.body["error"]["message"]
         path = f"/subscriptions/{simulator.estate.subscription_id('a')}/providers/Microsoft.PolicyInsights/policyStates"
-        assert send(simulator, "POST", f"{path}/latest/queryResults?api-version=2019-10-01").status == 403
+        refused = send(simulator, "POST", f"{path}/latest/queryResults?api-version=2019-10-01")
+        assert "'Microsoft.PolicyInsights/policyStates/queryResults/action'" in refused.body["error"]["message"]
         assert get(simulator, vault(simulator)).status == 200
     with faulty(denied_paths=frozenset({"ResourceGraph"})) as simulator:
         refused = ask(simulator, MACHINES)

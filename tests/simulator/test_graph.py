@@ -210,6 +210,19 @@ def test_a_body_that_is_not_called_json_is_an_internal_error(simulator: Simulato
     assert reply.status == 500
 
 
+def test_the_window_can_run_on_another_clock() -> None:
+    now = [5.0]
+    quota = Quota(queries=2, window=5, clock=lambda: now[0])
+    with Simulator(Estate.from_dict(small(), AS_OF), quota=quota) as simulator:
+        assert [ask(simulator, "resources | project id").status for _ in range(3)] == [200, 200, 429]
+        now[0] += 4.9
+        assert ask(simulator, "resources | project id").status == 429
+        now[0] += 0.1
+        replies = [ask(simulator, "resources | project id") for _ in range(3)]
+        assert [reply.status for reply in replies] == [200, 200, 429]
+        assert replies[2].headers["x-ms-user-quota-resets-after"] == "00:00:05"
+
+
 @pytest.mark.parametrize("promised", [True, False])
 def test_the_window_of_queries_is_counted_down_and_then_throttles(promised: bool) -> None:
     quota = Quota(queries=3, window=0.4, retry_after=promised)

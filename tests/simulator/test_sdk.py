@@ -135,6 +135,64 @@ def test_backup_lists_items_points_policies_and_configurations(paged: Simulator)
     assert (seen["guards"], seen["jobs"]) == ([], [])
 
 
+def test_backup_reads_jobs_counters_and_keys(company: Simulator) -> None:
+    async def work() -> dict[str, Any]:
+        home = next(vault for vault in company.estate.vaults.values() if vault.name == "rsv-backup-weu-01")
+        where = {"vault_name": home.name, "resource_group_name": home.place.group}
+        seen: dict[str, Any] = {}
+        async with RecoveryServicesBackupClient(NoCredential(), home.place.subscription, **options(company)) as client:
+            text = "operation eq 'Restore' and backupManagementType eq 'AzureIaasVM'"
+            seen["restores"] = [job async for job in client.backup_jobs.list(**where, filter=text)]
+            seen["detail"] = await client.job_details.get(**where, job_name=seen["restores"][0].name)
+            seen["summary"] = [usage async for usage in client.backup_usage_summaries.list(**where)]
+            seen["encryption"] = await client.backup_resource_encryption_configs.get(**where)
+            seen["guards"] = [guard async for guard in client.resource_guard_proxies.get(**where)]
+        return seen
+
+    seen = run(work())
+    statuses = [job.properties.status for job in seen["restores"]]
+    assert sorted(statuses) == ["Completed"] * 4 + ["Failed"]
+    started = [job.properties.start_time for job in seen["restores"]]
+    assert started == sorted(started, reverse=True)
+    assert seen["detail"].properties.extended_info.tasks_list[0].task_id == "Transfer data from vault"
+    assert {usage.name.value: usage.current_value for usage in seen["summary"]}["AzureIaasVM"] > 40
+    assert seen["encryption"].properties.encryption_at_rest_type == "CustomerManaged"
+    (guard,) = seen["guards"]
+    assert guard.properties.resource_guard_resource_id.endswith("/guard-backup")
+
+
+def test_inherited_assignments_are_asked_for_by_a_field_that_the_model_lacks(company: Simulator) -> None:
+    async def work(upward: str) -> list[Any]:
+        body = {
+            "query": "policyresources | where type =~ 'microsoft.authorization/policyassignments' | project id, name",
+            "subscriptions": [company.estate.subscription_id("prod-eu")],
+            "options": {"authorizationScopeFilter": upward, "resultFormat": "objectArray"},
+        }
+        async with ResourceGraphClient(NoCredential(), **options(company)) as client:
+            raw: Any = json.dumps(body).encode()
+            answer = await client.resources(raw, api_version="2024-04-01")
+            rows: Any = answer.data
+            return [row["name"] for row in rows]
+
+    assert run(work("AtScopeAndBelow")) == ["SecurityCenterBuiltIn"]
+    assert sorted(run(work("AtScopeAboveAndBelow"))) == ["SecurityCenterBuiltIn", "backup-workloads"]
+
+
+def test_states_by_an_initiative_and_exempt_ones_come_through(company: Simulator) -> None:
+    async def work() -> list[Any]:
+        subscription = company.estate.subscription_id("prod-eu")
+        async with PolicyInsightsClient(NoCredential(), subscription, **options(company)) as client:
+            pages = client.policy_states.list_query_results_for_subscription("latest", subscription)
+            return [state async for state in pages]
+
+    found = run(work())
+    assert {state.compliance_state for state in found} == {"Compliant", "NonCompliant", "Exempt"}
+    by_set = [state for state in found if state.policy_set_definition_name]
+    assert {state.policy_definition_reference_id for state in by_set} == {
+        "azureBackupShouldBeEnabledForVirtualMachinesMonitoringEffect"
+    }
+
+
 def test_policy_states_page(paged: Simulator) -> None:
     async def work() -> list[Any]:
         subscription = paged.estate.subscription_id("a")
