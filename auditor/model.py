@@ -180,6 +180,8 @@ class Subscription:
     reading: str
     """`audited`, `not in scope`, `excluded`, `unreadable`."""
     vm_count: int
+    tenant_id: str = ""
+    """Lower-cased id; another than the identity's where it is delegated by Lighthouse; "" where Azure did not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,18 +119,22 @@ class _Collection:
         self.rows += where.coverage
         self.audited = where.audited
         self.vaults = {key: key for key in remembered if _VAULT.fullmatch(key)}
-        await self._tables(sorted(seen), sorted(where.audited))
-        await self._each("vault", {f"/subscriptions/{key}": f"/subscriptions/{key}" for key in sorted(seen)})
-        await self._vaults()
-        subjects: dict[str, Mapping[str, str]] = {
-            "audited subscription": {f"/subscriptions/{key}": f"/subscriptions/{key}" for key in where.audited},
-            "concerned vault": self._concerned(),
-            "restore point collection": self.collections,
-            "initiative": self.initiatives,
-        }
-        rest = [table.rest for table in catalogue.tables() if table.rest]
+        visible, audited = sorted(seen), sorted(where.audited)
+        # Resource Graph has its own quota, each subscription another: none need wait for the other.
         await asyncio.gather(
-            self._points(), *(self._each(q.table, subjects[q.each]) for q in rest if q.each in subjects)
+            self._tables(visible, audited),
+            *self._asked_of({"subscription": _subjects(visible), "audited subscription": _subjects(audited)}),
+        )
+        await self._vaults()
+        await asyncio.gather(
+            self._points(),
+            *self._asked_of(
+                {
+                    "concerned vault": self._concerned(),
+                    "restore point collection": self.collections,
+                    "initiative": self.initiatives,
+                }
+            ),
         )
         self._check_clock()
         self.draft.write_setbacks(self.azure.setbacks)
@@ -142,6 +146,11 @@ class _Collection:
             sampled=self.sampled,
             clock_offset_seconds=self.azure.clock_offset,
         )
+
+    def _asked_of(self, subjects: Mapping[str, Mapping[str, str]]) -> list[Awaitable[object]]:
+        """Give the work of asking every question about these kinds of subjects."""
+        questions = [table.rest for table in catalogue.tables() if table.rest]
+        return [self._each(it.table, subjects[it.each]) for it in questions if it.each in subjects]
 
     def _note(self, table: str, row: Row) -> None:
         """Remember of a row what later questions are asked about."""
@@ -494,6 +503,10 @@ def _covered(
 
 def _sorted(rows: Iterable[Coverage]) -> tuple[Coverage, ...]:
     return tuple(sorted(rows, key=lambda row: (row.table, row.subscription_id, row.reason)))
+
+
+def _subjects(subscriptions: Iterable[str]) -> dict[str, str]:
+    return {path: path for path in (f"/subscriptions/{key}" for key in subscriptions)}
 
 
 def _place_of(key: str) -> str:

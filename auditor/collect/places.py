@@ -145,4 +145,5 @@ def _subscription(key: str, row: Row, audited: set[str], excluded: set[str]) -> 
         management_groups=tuple(str(g.get("displayName") or g.get("name") or "") for g in _ancestors(row)),
         reading="audited" if key in audited else "excluded" if key in excluded else "not in scope",
         vm_count=0,
+        tenant_id=str(row.get("tenantId") or "").lower(),
     )

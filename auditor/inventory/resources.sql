@@ -10,13 +10,16 @@ CREATE MACRO promise(item_id, policy_id, schedule, amount, unit) AS
 CREATE MACRO keep_days(amount, unit) AS
     amount * (CASE lower(unit) WHEN 'days' THEN 1 WHEN 'weeks' THEN 7 WHEN 'months' THEN 30.4375 WHEN 'years' THEN 365.25 END)::DOUBLE;
 
--- What is deleted while it is read: Resource Graph still showed it, Resource Manager's whole list no longer had it.
-CREATE MACRO is_gone(kind, in_list, where_) AS
-    NOT in_list AND EXISTS (SELECT 1 FROM confirmed c WHERE c.table_name = kind AND c.subscription_id = where_);
-CREATE VIEW live_vm AS SELECT * FROM raw.vm v WHERE NOT is_gone('vm', v.in_list, v.subscription_id);
-CREATE VIEW live_disk AS SELECT * FROM raw.disk d WHERE NOT is_gone('disk', d.in_list, d.subscription_id);
-CREATE VIEW live_snapshot AS SELECT * FROM raw.snapshot s WHERE NOT is_gone('snapshot', s.in_list, s.subscription_id);
-CREATE VIEW live_vault AS SELECT * FROM raw.vault v WHERE NOT is_gone('vault', v.in_list, v.subscription_id);
+-- What is deleted while it is read: Resource Graph still showed it, Resource Manager's whole list no longer had it. The two
+-- are read at the same time, so that what was made in the last hour may be younger than the list.
+CREATE MACRO is_gone(kind, in_list, where_, created) AS
+    NOT in_list AND coalesce(hours_since(created) >= 1, true)
+    AND EXISTS (SELECT 1 FROM confirmed c WHERE c.table_name = kind AND c.subscription_id = where_);
+CREATE VIEW live_vm AS SELECT * FROM raw.vm v WHERE NOT is_gone('vm', v.in_list, v.subscription_id, v.created_at);
+CREATE VIEW live_disk AS SELECT * FROM raw.disk d WHERE NOT is_gone('disk', d.in_list, d.subscription_id, d.created_at);
+CREATE VIEW live_snapshot AS
+    SELECT * FROM raw.snapshot s WHERE NOT is_gone('snapshot', s.in_list, s.subscription_id, s.created_at);
+CREATE VIEW live_vault AS SELECT * FROM raw.vault v WHERE NOT is_gone('vault', v.in_list, v.subscription_id, NULL);
 
 CREATE TABLE known_subscription AS
 SELECT subscription_id, resource_name AS subscription_name, state, coalesce(tenant_id, '') AS tenant_id,

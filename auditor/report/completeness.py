@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,8 @@ class Completeness:
     reused: tuple[Coverage, ...]
     gaps: tuple[Gap, ...]
     subscriptions: tuple[Subscription, ...]
+    tenants: tuple[tuple[str, int], ...]
+    """Tenants with the number of their visible subscriptions, where there are several; else empty."""
     read: int
     """Subscriptions audited."""
     readable_wanted: int
@@ -91,6 +94,7 @@ def completeness(results: Results) -> Completeness:
     counted = [rule.statuses for rule in results.rules]
     subscriptions = tuple(sorted(results.subscriptions, key=lambda it: (it.name.casefold(), it.subscription_id)))
     audited = [it for it in subscriptions if it.reading == "audited"]
+    tenants = Counter(it.tenant_id for it in subscriptions if it.tenant_id)
     tables = tuple(_total(table, rows, results.asked_tables) for table, rows in by_table.items())
     points = _rows(results, "recovery_point", "GET")
     return Completeness(
@@ -104,6 +108,7 @@ def completeness(results: Results) -> Completeness:
         reused=tuple(row for row in coverage if row.state is CoverageState.REUSED),
         gaps=tuple(sorted(results.gaps, key=lambda gap: (gap.table, gap.resource_id))),
         subscriptions=subscriptions,
+        tenants=tuple(sorted(tenants.items())) if len(tenants) > 1 else (),
         read=len(audited),
         readable_wanted=len(audited) + sum(1 for it in subscriptions if it.reading == "unreadable"),
         controls=(

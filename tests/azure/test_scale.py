@@ -1,0 +1,101 @@
+"""What a large estate costs: as few queries as its rows need, at the pace that Resource Graph's quota allows."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import re
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditor import bundle
+from auditor.azure import AzureReader, cloud
+from auditor.azure.pacing import Patience
+from auditor.collect import Scope, collect
+from auditor.inventory import catalogue
+from auditor.simulator import Estate
+from auditor.simulator.quota import Quota
+from auditor.simulator.server import Simulator
+from tests.audits import AS_OF, TOKEN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditor.bundle import Covered
+    from auditor.simulator.server import Request
+
+SUBSCRIPTIONS = 10
+
+
+class Hurried:
+    """A clock that client and server share, and that every sleep puts forward instead of taking time."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+        self._until = 0.0
+
+    def clock(self) -> float:
+        return time.monotonic() + self.slept
+
+    async def sleep(self, seconds: float) -> None:
+        # Several sleep at the same time: only what lies beyond the latest end is added.
+        end = self.clock() + seconds
+        self.slept += max(end - max(self.clock(), self._until), 0.0)
+        self._until = max(self._until, end)
+        await asyncio.sleep(0)
+
+    def patience(self) -> Patience:
+        return Patience(sleep=self.sleep, clock=self.clock)
+
+
+def estate(machines: int) -> Estate:
+    each = machines // SUBSCRIPTIONS
+    document = {
+        "estate": "large",
+        "jobs_days": 0,
+        "subscriptions": {f"s{number}": {} for number in range(SUBSCRIPTIONS)},
+        "vms": [{"count": each, "name": "vm{n:06d}", "in": f"s{n}/rg", "disks": []} for n in range(SUBSCRIPTIONS)],
+    }
+    return Estate.from_dict(document, AS_OF)
+
+
+def collected(machines: int, store: Path, hurried: Hurried, quota: Quota) -> tuple[list[Request], Covered]:
+    os.environ["AUDITOR_TOKEN"] = TOKEN
+    with Simulator(estate(machines), token=TOKEN, quota=quota, page_size=1000) as azure:
+
+        async def run() -> Covered:
+            async with AzureReader(cloud(arm_endpoint=azure.url), patience=hurried.patience()) as reader:
+                draft = bundle.create(store, AS_OF)
+                try:
+                    return await collect(reader, Scope(), draft)
+                finally:
+                    draft.abandon()
+
+        covered = asyncio.run(run())
+        return list(azure.log), covered
+
+
+@pytest.mark.parametrize("machines", [3_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_large_estate_is_read_as_fast_as_the_quota_allows(machines: int, tmp_path: Path) -> None:
+    hurried = Hurried()
+    quota = Quota(clock=hurried.clock)
+    log, covered = collected(machines, tmp_path, hurried, quota)
+    assert all(row.state.whole for row in covered.coverage)
+    assert sum(row.received for row in covered.coverage if row.table == "vm") == machines
+    assert Counter(request.status for request in log)[429] == 0
+
+    kql = {table.graph.kql: table.name for table in catalogue.tables() if table.graph}
+    queries = Counter(kql[request.body["query"]] for request in log if re.search("ResourceGraph", request.path))
+    rows = Counter[str]()
+    for row in covered.coverage:
+        rows[row.table] += row.received
+    for table, asked in queries.items():
+        assert asked <= math.ceil(rows[table] / 1000) + 1, table
+
+    windows = math.ceil(queries.total() / quota.queries)
+    bound = (windows - 1) * quota.window
+    assert hurried.slept <= 1.1 * bound + 1
