@@ -66,6 +66,11 @@ def printable(text: str) -> str:
     return _COMMANDS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def escaped(text: str) -> str:
+    r"""Give JSON text in which what a terminal would obey is written as \uXXXX: it means the same to a program."""
+    return _COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def write_anything() -> None:
     """Let a terminal that lacks a character show `?` instead of ending the run."""
     for stream in (sys.stdout, sys.stderr):

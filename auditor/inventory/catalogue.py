@@ -60,6 +60,23 @@ class RestQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """A documented column."""
+
+    name: str
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A documented table: `-- table: name: words` and its documented columns."""
+
+    name: str
+    words: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """One kind of resource."""
 
@@ -101,6 +118,17 @@ class Table:
             "protected item": "protected_item",
             "restore point collection": "restore_point_collection",
         }.get(self.rest.each if self.rest else "")
+
+    @property
+    def description(self) -> Description:
+        """Give its documented form."""
+        about = []
+        for line in self.shape.splitlines():
+            if not line.startswith("-- "):
+                break
+            about.append(line.removeprefix("-- "))
+        key = [Column("resource_no", "key within this bundle")] if self.keyed else []
+        return Description(self.name, " ".join(about), (*key, *columns(self.shape), *columns(self.finish)))
 
 
 @functools.cache
@@ -174,14 +202,21 @@ def _headed(path: Path) -> tuple[dict[str, str], str]:
     return dict(re.findall(r"^// ([\w ]+): (.+)$", text[:end], flags=re.MULTILINE)), text[end:].strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A documented column."""
-
-    name: str
-    doc: str
-
-
 def columns(sql: str) -> list[Column]:
     """Read the documented columns of a shape or view: `AS name, -- words`."""
     return [Column(name, doc.strip()) for name, doc in re.findall(r"\bAS (\w+),?\s*-- (.+)", sql)]
+
+
+def described(sql: str) -> dict[str, Description]:
+    """Read the documented tables of a file of statements, by name; a mere step has no `-- table:` line."""
+    found = {}
+    for statement in statements(sql):
+        head = re.search(r"^CREATE (?:TABLE|VIEW) (\w+) AS\n-- table: \1: (.+)$", statement, flags=re.MULTILINE)
+        if head:
+            found[head[1]] = Description(head[1], head[2], tuple(columns(statement)))
+    return found
+
+
+def statements(sql: str) -> list[str]:
+    """Split a file of CREATE statements; each keeps the comment above it."""
+    return [text for text in re.split(r"(?<=;)\n(?=\s*(?:--|CREATE)|\s*$)", sql) if text.strip()]

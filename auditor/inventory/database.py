@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import duckdb
 
+from auditor.standard.selector import quote
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 MEMORY = "700MB"
 """What one database may hold in memory: with the interpreter and the results this stays below 1 GiB for 100,000 VMs."""
+
+_MOST_THREADS = 4
+"""Of a locked connection: each takes address space of its own, which is bounded there."""
 
 
 def connect(path: str = ":memory:", *, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -20,7 +27,37 @@ def connect(path: str = ":memory:", *, spill: Path | None = None) -> duckdb.Duck
         path: a file, or memory.
         spill: folder for what does not fit into MEMORY; without it nothing is spilled and memory is not bounded.
     """
-    con = duckdb.connect(path, config={"memory_limit": MEMORY, "temp_directory": str(spill)} if spill else {})
+    con = duckdb.connect(path, config={"temp_directory": str(spill) if spill else ""})
+    if spill:
+        con.execute(f"SET memory_limit = '{MEMORY}'")
     con.execute("SET TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = false")  # DuckDB would draw it on stdout, into the result
     return con
+
+
+def lock(con: duckdb.DuckDBPyConnection, memory: int, files: Collection[Path] = ()) -> None:
+    """Let a connection read what it holds and these files, and nothing else ever again.
+
+    This refuses other files, extensions, settings and Python's variables. The gate before it must refuse everything but
+    one SELECT over known tables and functions, and the process around it must be bounded (see engine/sandbox).
+
+    Args:
+        con: with all its tables and views.
+        memory: bytes that queries may hold beside what it holds already.
+        files: that may still be opened. Give copies: what DuckDB may read it may also overwrite.
+    """
+    found = con.execute("SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()").fetchone()
+    held = int(found[0]) if found else 0
+    for setting in (
+        f"threads = {min(os.cpu_count() or 1, _MOST_THREADS)}",
+        f"memory_limit = '{held + memory} bytes'",
+        "max_temp_directory_size = '0 bytes'",
+        f"allowed_paths = [{', '.join(quote(str(path)) for path in files)}]",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "allow_community_extensions = false",
+        "python_enable_replacements = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        con.execute(f"SET {setting}")

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.inventory import catalogue, store
-from auditor.inventory.catalogue import Column, columns
+from auditor.inventory.catalogue import described, statements
 from auditor.inventory.database import connect
 from auditor.model import NOT_ASKED
 from auditor.standard.durations import days, hours
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
     import duckdb
 
+    from auditor.inventory.catalogue import Column, Description
     from auditor.model import Coverage, Gap
     from auditor.standard import Standard
     from auditor.standard.schema import Tier
@@ -52,8 +53,8 @@ class Facts:
     `Facts.open` serves a bundle; `Facts.empty` has the same tables without rows, for the tests of rules.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, scratch: tempfile.TemporaryDirectory[str]) -> None:
-        """Take over a connection on which the views stand, and the folder it may spill into."""
+    def __init__(self, con: duckdb.DuckDBPyConnection, scratch: tempfile.TemporaryDirectory[str] | None) -> None:
+        """Take over a connection on which the views stand, and the folder it may spill into, if any."""
         self.con = con
         self._scratch = scratch
 
@@ -64,21 +65,29 @@ class Facts:
     def __exit__(self, *_: object) -> None:
         """Close the connection and remove what it spilled."""
         self.con.close()
-        self._scratch.cleanup()
+        if self._scratch:
+            self._scratch.cleanup()
 
     @classmethod
-    def open(cls, folder: Path, given: Circumstances) -> Facts:
-        """Open the tables in `folder` (`<table>.parquet`) and build the views."""
-        scratch = tempfile.TemporaryDirectory(prefix="auditor-")
-        con = connect(spill=Path(scratch.name))
+    def open(cls, folder: Path, given: Circumstances, *, only: Collection[str] | None = None) -> Facts:
+        """Open the tables in `folder` (`<table>.parquet`) and build the views.
+
+        Args:
+            folder: of the typed tables.
+            given: what the tables do not say.
+            only: views to build, with what they rest on; then nothing is spilled. All by default.
+        """
+        scratch = tempfile.TemporaryDirectory(prefix="auditor-") if only is None else None
+        con = connect(spill=Path(scratch.name) if scratch else None)
         con.execute("CREATE SCHEMA raw")
         for table in catalogue.tables():
             path = folder / f"{table.name}.parquet"
-            con.execute(f"CREATE VIEW raw.{table.name} AS SELECT * FROM read_parquet({quote(str(path))})")
+            rows = f"SELECT * FROM read_parquet({quote(str(path))}, hive_partitioning = false)"
+            con.execute(f"CREATE VIEW raw.{table.name} AS {rows}")
         _inputs(con, given)
         con.execute((_HERE / "resources.sql").read_text(encoding="utf-8"))
-        con.execute(_classified(given.standard))
-        con.execute((_HERE / "views.sql").read_text(encoding="utf-8"))
+        for step in _steps(given.standard, only):
+            con.execute(step)
         return cls(con, scratch)
 
     @classmethod
@@ -113,23 +122,56 @@ class Facts:
 
 
 @functools.cache
+def described_tables() -> Mapping[str, Description]:
+    """Give the tables that rules may read, documented, by name."""
+    return described(_views())
+
+
 def tables() -> dict[str, tuple[Column, ...]]:
     """Give the tables that rules may read, with their documented columns."""
-    found: dict[str, tuple[Column, ...]] = {}
-    for statement in re.split(
-        r"^CREATE (?:TABLE|VIEW) ", (_HERE / "views.sql").read_text(encoding="utf-8"), flags=re.MULTILINE
-    ):
-        named = re.match(r"(\w+) AS\n-- table: \1: ", statement)
-        if named:
-            found[named[1]] = tuple(columns(statement))
-    return found
+    return {name: table.columns for name, table in described_tables().items()}
 
 
-@functools.cache
 def descriptions() -> dict[str, str]:
     """Give the one-line description of each table that rules may read."""
-    text = (_HERE / "views.sql").read_text(encoding="utf-8")
-    return dict(re.findall(r"^-- table: (\w+): (.+)$", text, flags=re.MULTILINE))
+    return {name: table.words for name, table in described_tables().items()}
+
+
+def still_read(names: Iterable[str]) -> set[str]:
+    """Give the tables of the inventory that are read anew whenever these are read, since they are or rest on views."""
+    made = {}
+    for step in statements((_HERE / "resources.sql").read_text(encoding="utf-8") + "\n" + _views()):
+        found = _MADE.search(step)
+        if found:
+            made[found["name"]] = step if found["kind"] == "VIEW" else ""
+    wanted, behind = list(names), ""
+    for name in wanted:
+        step = made.pop(name, "")
+        behind += step
+        wanted += _READ.findall(step)
+    return set(re.findall(r"\braw\.(\w+)", behind))
+
+
+def _views() -> str:
+    return (_HERE / "views.sql").read_text(encoding="utf-8")
+
+
+_MADE = re.compile(r"^\s*CREATE (?P<kind>TABLE|VIEW) (?P<name>\w+)", re.MULTILINE)
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)\b(?!\.)")
+
+
+def _steps(standard: Standard, only: Collection[str] | None) -> Iterator[str]:
+    """Give the statements that build the views, in order; with `only` those that these tables rest on."""
+    steps = [_classified(standard), *statements(_views())]
+    wanted = None if only is None else set(only)
+    chosen = []
+    for step in reversed(steps):
+        made = _MADE.search(step)
+        if wanted is None or (made and made["name"] in wanted):
+            chosen.append(step)
+            if wanted is not None:
+                wanted.update(_READ.findall(step))
+    return reversed(chosen)
 
 
 def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:

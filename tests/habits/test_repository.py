@@ -87,6 +87,8 @@ def test_a_wheel_carries_rules_templates_and_estates(tmp_path: Path) -> None:
         "auditor/_assets/report_templates/report.html",
         "auditor/_assets/samples/estates/contoso.yaml",
         "auditor/_assets/samples/waivers.yaml",
+        "auditor/engine/functions.txt",
+        "auditor/engine/query.sql",
         "auditor/inventory/views.sql",
         "auditor/inventory/tables/vm.kql",
     ):
