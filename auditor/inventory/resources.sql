@@ -19,7 +19,7 @@ CREATE VIEW live_vm AS SELECT * FROM raw.vm v WHERE NOT is_gone('vm', v.in_list,
 CREATE VIEW live_disk AS SELECT * FROM raw.disk d WHERE NOT is_gone('disk', d.in_list, d.subscription_id, d.created_at);
 CREATE VIEW live_snapshot AS
     SELECT * FROM raw.snapshot s WHERE NOT is_gone('snapshot', s.in_list, s.subscription_id, s.created_at);
-CREATE VIEW live_vault AS SELECT * FROM raw.vault v WHERE NOT is_gone('vault', v.in_list, v.subscription_id, NULL);
+CREATE VIEW live_vault AS SELECT * FROM raw.vault v WHERE NOT is_gone('vault', v.in_list, v.subscription_id, NULL::TIMESTAMPTZ);
 
 CREATE TABLE known_subscription AS
 SELECT subscription_id, resource_name AS subscription_name, state, coalesce(tenant_id, '') AS tenant_id,
