@@ -154,7 +154,8 @@ class Run:
     scope: Mapping[str, Any]
     """subscriptions, management_groups, exclude_subscriptions, expect_subscriptions, recovery_points as given."""
     identity: Mapping[str, Any]
-    """Claims of the token that signed the requests: object_id, app_id, name, tenant_id, type; empty on loopback."""
+    """Claims of the token that signed the requests: object_id, app_id, name, tenant_id, type; and its roles where they
+    could be read: `Reader at /subscriptions/…`. On loopback only its type."""
     cloud: str
     arm_endpoint: str
     complete: bool
@@ -407,6 +408,8 @@ class Results:
     """File -> SHA-256 of every file the manifest seals."""
     asked_tables: frozenset[str] = frozenset()
     """Tables that are read resource by resource: their coverage counts the resources asked about."""
+    uniform_scale_sets: tuple[int, int] = (0, 0)
+    """Uniform scale sets in scope and the machines they are to have: Azure VM backup can't protect those."""
     reconciliations: tuple[Reconciliation, ...] = ()
     clock_offset_seconds: float | None = None
     """What Azure's clock was ahead of this machine's; None where Azure did not tell."""

@@ -496,13 +496,18 @@ async def _spread(subjects: Iterable[str], work: Callable[[str], Awaitable[None]
 def _covered(
     table: str, subscriptions: Sequence[str] | None, tally: Tally, state: CoverageState, reason: str
 ) -> list[Coverage]:
-    """Give a coverage row for each subscription asked, or one for the tenant."""
+    """Give a coverage row for each subscription asked, and one for what belongs to the tenant."""
     counts = {"": tally.rows} if subscriptions is None else {key: tally.by_subscription[key] for key in subscriptions}
+    if tally.by_subscription[""]:
+        counts[""] = tally.by_subscription[
+            ""
+        ]  # of management groups, whose rows reach into every group of subscriptions
     return [Coverage(table, key, state, n if state.whole else None, n, reason) for key, n in counts.items()]
 
 
 def _sorted(rows: Iterable[Coverage]) -> tuple[Coverage, ...]:
-    return tuple(sorted(rows, key=lambda row: (row.table, row.subscription_id, row.reason)))
+    # What belongs to the tenant comes with every group of subscriptions, the same each time.
+    return tuple(sorted(set(rows), key=lambda row: (row.table, row.subscription_id, row.reason, row.received)))
 
 
 def _subjects(subscriptions: Iterable[str]) -> dict[str, str]:

@@ -74,7 +74,7 @@ def read(judged: Judged, facts: Facts) -> Results:
     populations = {rule_id: sum(counts.values()) for rule_id, counts in statuses.items()}
     vms = dict(facts.con.execute("SELECT subscription_id, count(*) FROM vm GROUP BY 1").fetchall())
     return Results(
-        run=_run(judged, complete=all(row.state.whole for row in covered.coverage) and not covered.gaps),
+        run=_run(judged, facts, complete=all(row.state.whole for row in covered.coverage) and not covered.gaps),
         coverage=covered.coverage,
         gaps=covered.gaps,
         subscriptions=tuple(replace(s, vm_count=vms.get(s.subscription_id, 0)) for s in covered.subscriptions),
@@ -90,6 +90,7 @@ def read(judged: Judged, facts: Facts) -> Results:
         inputs={entry["path"]: entry["sha256"] for entry in judged.bundle.manifest["files"]},
         untested=_untested(judged, facts),
         asked_tables=frozenset(table.name for table in catalogue.tables() if table.asked),
+        uniform_scale_sets=_uniform(facts),
         reconciliations=_reconciliations(covered, facts),
         clock_offset_seconds=covered.clock_offset_seconds,
     )
@@ -134,6 +135,14 @@ def _asked(tier: Mapping[str, Any], path: str) -> bool:
     return value not in (None, False)
 
 
+def _uniform(facts: Facts) -> tuple[int, int]:
+    (row,) = facts.rows(
+        "SELECT count(*) AS sets, coalesce(sum(capacity), 0)::BIGINT AS machines FROM raw.scale_set "
+        "WHERE lower(orchestration_mode) = 'uniform'"
+    )
+    return row["sets"], row["machines"]
+
+
 def _reconciliations(covered: Covered, facts: Facts) -> tuple[Reconciliation, ...]:
     """Hold the sources against each other, id by id, wherever both could be asked."""
     found = []
@@ -169,6 +178,25 @@ def _reconciliations(covered: Covered, facts: Facts) -> tuple[Reconciliation, ..
         """
     )
     found.append(Reconciliation("protected_item", "graph", "policies", unread=len(unread_vaults), **counted))
+    # An item may tell how many points it has; where it does, that is held against the points that were read.
+    (stated,) = facts.rows(
+        """
+        WITH read AS (SELECT item_no, count(*) AS points FROM raw.recovery_point GROUP BY 1),
+             both_ AS (
+                 SELECT coalesce(r.points, 0) AS points, i.stated_point_count AS stated
+                 FROM raw.protected_item i LEFT JOIN read r ON r.item_no = i.resource_no
+                 WHERE i.stated_point_count IS NOT NULL AND i.vm_id IN (SELECT resource_id FROM raw.vm)
+                   AND i.resource_id NOT IN (SELECT resource_id FROM gap WHERE table_name = 'recovery_point')
+                   AND i.resource_id NOT IN (SELECT resource_id FROM left_out) AND (SELECT points_read FROM setting)
+             )
+        SELECT coalesce(sum(points), 0)::BIGINT AS first_count, coalesce(sum(stated), 0)::BIGINT AS second_count,
+               coalesce(sum(greatest(points - stated, 0)), 0)::BIGINT AS only_first,
+               coalesce(sum(greatest(stated - points, 0)), 0)::BIGINT AS only_second
+        FROM both_
+        """
+    )
+    unread_items = sum(gap.table == "recovery_point" for gap in covered.gaps)
+    found.append(Reconciliation("recovery_point", "vaults", "items", unread=unread_items, **stated))
     return tuple(found)
 
 
@@ -178,7 +206,26 @@ _BOTH = (
 )
 
 
-def _run(judged: Judged, *, complete: bool) -> Run:
+_ROLES = {
+    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
+    "a795c7a0-d4a2-40c1-ae25-d81f01202912": "Backup Reader",
+    "b24988ac-6180-42a0-ab88-20f7382dd24c": "Contributor",
+    "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
+}
+"""Built-in roles that an auditing identity may hold; others are told by their id."""
+
+
+def _roles(identity: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    """Give the roles of whoever asked, as far as role assignments could be read; those of its groups are not known."""
+    rows = facts.rows(
+        "SELECT role_id, assigned_to FROM raw.role_assignment WHERE principal_id = $who ORDER BY assigned_to, role_id",
+        {"who": str(identity.get("object_id") or "").lower()},
+    )
+    told = [f"{_ROLES.get(row['role_id'], row['role_id'])} at {row['assigned_to']}" for row in rows]
+    return {"roles": ", ".join(told)} if told else {}
+
+
+def _run(judged: Judged, facts: Facts, *, complete: bool) -> Run:
     run = judged.bundle.run
     return Run(
         id=run["id"],
@@ -189,7 +236,7 @@ def _run(judged: Judged, *, complete: bool) -> Run:
         rules_digest=judged.book.digest,
         standard=judged.standard.ref,
         scope=run["scope"],
-        identity=run["identity"],
+        identity=run["identity"] | _roles(run["identity"], facts),
         cloud=run["cloud"],
         arm_endpoint=run["arm_endpoint"],
         complete=complete,

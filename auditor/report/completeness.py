@@ -70,6 +70,8 @@ class Completeness:
     reconciliations: tuple[Reconciliation, ...]
     """Sources held against each other, where there are two."""
     clock_offset_seconds: float | None
+    uniform_scale_sets: tuple[int, int]
+    """Sets, and the machines they are to have."""
     evidence: tuple[tuple[str, int], ...]
     """Kinds that no rule judges, read as evidence for those it judges, with the rows received."""
     points: int | None
@@ -117,6 +119,7 @@ def completeness(results: Results) -> Completeness:
         ),
         reconciliations=tuple(it for it in results.reconciliations if it.first_count or it.second_count or it.unread),
         clock_offset_seconds=results.clock_offset_seconds,
+        uniform_scale_sets=results.uniform_scale_sets,
         evidence=_evidence(results, tables, points),
         points=points,
         unplaced=tuple(

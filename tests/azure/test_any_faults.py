@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.azure.runs import Verdicts
 
 SUBSCRIPTIONS, VAULTS = ("b", "c"), ("rsv-a", "rsv-b", "rsv-c")
-NAMES = ("good1", "far", "bare", "orphan", "loose", "rsv-b", "stopped")
+NAMES = ("good1", "far", "bare", "orphan", "young", "rsv-b", "stopped")
 NOT_TOLD_FROM_NONE = {"tags", "managedBy", "properties.timeCreated"}
 """Properties whose absence is an ordinary thing: no tags, no manager, a machine of before dates were kept."""
 
