@@ -7,11 +7,12 @@ import functools
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditor import inputs, pipeline
 from auditor.azure import AzureReader, cloud
 from auditor.bundle import kept
+from auditor.inventory.facts import Facts
 from auditor.simulator.server import Simulator
 
 if TYPE_CHECKING:
@@ -47,6 +48,22 @@ class Audited:
     def verdicts(self) -> dict[tuple[str, str], str]:
         """Give (rule, resource id) -> status, passes left out."""
         return {(f.rule, f.resource_id): f.status.value for f in self.results.findings}
+
+    def rows(self, sql: str, given: Inputs | None = None) -> list[dict[str, Any]]:
+        """Query the tables that rules read, and `raw.<table>` of the inventory."""
+        about = pipeline._circumstances(
+            self.bundle, self.bundle.covered(), given or default_inputs(), self.bundle.as_of
+        )
+        with Facts.open(self.bundle.inventory, about) as facts:
+            return facts.rows(sql)
+
+    def judged_again(
+        self, given: Inputs | None = None, as_of: datetime | None = None, threshold: str | None = None
+    ) -> Results:
+        """Judge the same evidence by other inputs, or as at another moment."""
+        given = given or default_inputs()
+        folder = pipeline.evaluate_again(self.bundle, given, as_of)
+        return pipeline.read(self.bundle, given, findings=folder, as_of=as_of, threshold=threshold)
 
 
 def audit(

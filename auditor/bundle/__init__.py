@@ -46,7 +46,7 @@ def write_atomically(path: Path, body: bytes) -> None:
     Raises:
         UsageError: the place can't be written.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = _scratch(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch.open("wb") as file:
@@ -76,11 +76,22 @@ def demand_writable(path: Path) -> None:
         UsageError: its folder does not exist or can't be written, or the path is a folder.
     """
     folder = path.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        said = (
-            "is a folder" if path.is_dir() else "cannot be written" if folder.is_dir() else f"{folder} does not exist"
-        )
+    said = "is a folder" if path.is_dir() else "" if folder.is_dir() else f"{folder} does not exist"
+    if not said:
+        # Only trying tells: permissions say nothing of file systems that take no files.
+        scratch = _scratch(path)
+        try:
+            scratch.touch()
+            scratch.unlink()
+        except OSError as error:
+            said = f"cannot be written: {error.strerror}"
+    if said:
         raise UsageError(f"--report …={path}: {said}", "name a file in a folder you may write to")
+
+
+def _scratch(path: Path) -> Path:
+    """Name the file that is written in place of another until it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def to_json(value: Any) -> bytes:

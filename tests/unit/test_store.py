@@ -72,6 +72,28 @@ def test_a_body_of_another_shape_becomes_nulls(tmp_path: Path, properties: Any) 
     assert rows(tmp_path, "vm", "created_at::VARCHAR, data_disk_count, disk_ids") == [(None, 0, [])]
 
 
+def test_what_graph_alone_tells_of_an_item_is_kept_beside_what_its_vault_says(tmp_path: Path) -> None:
+    told: dict[str, Any] = {
+        "currentProtectionState": "ProtectionStopped",
+        "isDatasourceDeleted": True,
+        "protectionState": "Protected",
+    }
+    counted = {"recoveryPointCount": 7, "oldestRecoveryPoint": "2026-01-01T00:00:00Z", "policyInconsistent": True}
+    for order in (1, -1):
+        pages = [
+            graph(item(**told, extendedInfo=counted)),
+            listed(item(protectionState="ProtectionStopped"), subject="/v"),
+        ]
+        folder = build(tmp_path / str(order), protected_item=pages[::order])
+        columns = (
+            "source, protection_state, current_protection_state, datasource_deleted, stated_point_count, "
+            "stated_oldest_point_at IS NOT NULL, policy_inconsistent"
+        )
+        assert rows(folder, "protected_item", columns) == [
+            ("vault", "ProtectionStopped", "ProtectionStopped", True, 7, True, True)
+        ]
+
+
 def test_where_vault_and_graph_both_tell_of_an_item_the_vault_wins(tmp_path: Path) -> None:
     short = ITEM.replace("/backupFabrics/Azure", "").replace("/subscriptions", "/Subscriptions")
     build(

@@ -1,5 +1,5 @@
 -- Protected items of all Recovery Services vaults, tenant-wide, from two sources: Resource Graph and each vault's own list.
--- The vault is the original: where both speak, it wins.
+-- The vault is the original: where both speak, it wins. What the vault's list does not say, Resource Graph may.
 SELECT
     -- The vault's own list leaves /backupFabrics/Azure out of the id.
     regexp_replace(lower(r.id), '^(.+/vaults/[^/]+)/(backupfabrics/[^/]+/)?(protectioncontainers/.+)$',
@@ -46,7 +46,13 @@ FROM (
     }]}').data) AS r
     FROM page
 );
-SELECT *,
+SELECT * REPLACE (
+        coalesce(current_protection_state, max(current_protection_state) OVER (PARTITION BY resource_id)) AS current_protection_state,
+        bool_or(datasource_deleted) OVER (PARTITION BY resource_id) AS datasource_deleted,
+        coalesce(stated_point_count, max(stated_point_count) OVER (PARTITION BY resource_id)) AS stated_point_count,
+        coalesce(stated_oldest_point_at, max(stated_oldest_point_at) OVER (PARTITION BY resource_id)) AS stated_oldest_point_at,
+        coalesce(policy_inconsistent, bool_or(policy_inconsistent) OVER (PARTITION BY resource_id)) AS policy_inconsistent
+    ),
     bool_or(source = 'resource_graph') OVER (PARTITION BY resource_id) AS in_graph, -- Resource Graph knew it
     bool_or(source = 'vault') OVER (PARTITION BY resource_id) AS in_list   -- its vault's own list had it
 FROM staged
