@@ -1,4 +1,4 @@
-"""Writes the generated pages: rules, tables, command line, exit codes, permissions, schemas. `--check` fails on stale ones."""
+"""Writes the generated pages: rules, tables, commands, exit codes, permissions, schemas. `--check` finds stale ones."""
 
 from __future__ import annotations
 

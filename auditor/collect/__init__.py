@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from auditor.bundle import Covered
 from auditor.collect.places import Scope, in_tenant, place
-from auditor.collect.port import Answer, Azure, FirstKept, Kept, ReadError
+from auditor.collect.port import Answer, Azure, FirstKept, Keeper, Kept, ReadError
 from auditor.collect.rows import Tally, below, id_of, subscription_of
 from auditor.errors import NoRunError
 from auditor.inventory import catalogue
@@ -39,7 +39,7 @@ READERS = 8
 """Resources of one subscription asked about at the same time; subscriptions do not wait for each other."""
 JOBS_DAYS = 31
 """Days of jobs that are asked for: weekly runs overlap, so that none is lost although Azure forgets them."""
-_NO_SUCH = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+NO_SUCH = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 """Deleted since Resource Graph saw it, or on a server that knows no such list."""
 _TRIES = 2
 """Times a question is asked whose answer does not add up."""
@@ -50,7 +50,7 @@ _VAULT = re.compile(
 _ITEM = re.compile(
     r"(.+/vaults/[^/]+)/(?:backupfabrics/[^/]+/)?(protectioncontainers/[^/]+/protecteditems/[^/]+)", flags=re.IGNORECASE
 )
-_GROUPS = "/providers/Microsoft.Management/managementGroups"
+GROUPS = "/providers/Microsoft.Management/managementGroups"
 _AT_REST = {"protectionstopped", "softdeleted"}
 """States in which an item gets no new points."""
 
@@ -81,7 +81,7 @@ async def collect(
         NoRunError: no subscription is visible.
         UsageError: a subscription name is ambiguous.
     """
-    collection = _Collection(azure, scope, draft, tell)
+    collection = Collection(azure, scope, draft, tell)
     collection.kept, collection.sampling_accepted = kept, sampling_accepted
     return await collection.run(remembered)
 
@@ -95,10 +95,11 @@ class _Item:
     at_rest: bool
 
 
-class _Collection:
-    """One collection under way, with its account of what was and was not read."""
+class Collection:
+    """One collection under way, with its account of what was and was not read; `probe` begins one too."""
 
-    def __init__(self, azure: Azure, scope: Scope, draft: Draft, tell: Callable[[str], None]) -> None:
+    def __init__(self, azure: Azure, scope: Scope, draft: Keeper, tell: Callable[[str], None]) -> None:
+        """Ask nothing yet."""
         self.azure, self.scope, self.draft, self.tell = azure, scope, draft, tell
         self.kept: Kept | None = None
         self.sampling_accepted = False
@@ -114,8 +115,9 @@ class _Collection:
         self.sampled: tuple[str, ...] | None = None
 
     async def run(self, remembered: Iterable[str]) -> Covered:
-        seen = await self._visible()
-        where = place(seen, self.scope, await self._hidden(seen))
+        """See `collect`."""
+        seen = await self.visible()
+        where = place(seen, self.scope, await self.hidden(seen))
         self.rows += where.coverage
         self.audited = where.audited
         self.vaults = {key: key for key in remembered if _VAULT.fullmatch(key)}
@@ -124,7 +126,7 @@ class _Collection:
         await self._vaults()
         subjects: dict[str, Mapping[str, str]] = {
             "audited subscription": {f"/subscriptions/{key}": f"/subscriptions/{key}" for key in where.audited},
-            "concerned vault": self._concerned(),
+            "concerned vault": self.concerned(),
             "restore point collection": self.collections,
             "initiative": self.initiatives,
         }
@@ -143,7 +145,7 @@ class _Collection:
             clock_offset_seconds=self.azure.clock_offset,
         )
 
-    def _note(self, table: str, row: Row) -> None:
+    def note(self, table: str, row: Row) -> None:
         """Remember of a row what later questions are asked about."""
         key = id_of(row)
         if table == "vault" and _VAULT.fullmatch(key):
@@ -176,7 +178,7 @@ class _Collection:
             at_rest = bool(states & _AT_REST) or properties.get("isScheduledForDeferredDelete") is True
             self.items[written.lower()] = _Item(written, at_rest)
 
-    def _concerned(self) -> dict[str, str]:
+    def concerned(self) -> dict[str, str]:
         """Give the vaults that lie in an audited subscription or protect a VM of one."""
         of_items = {item_id.partition("/backupfabrics/")[0] for item_id in self.items}
         return {
@@ -185,7 +187,7 @@ class _Collection:
             if key.split("/")[2] in self.audited or key in of_items
         }
 
-    async def _visible(self) -> dict[str, Row]:
+    async def visible(self) -> dict[str, Row]:
         """Learn which subscriptions are visible: id -> row."""
         self.tell("subscription")
         question = catalogue.table("subscription").graph
@@ -209,7 +211,7 @@ class _Collection:
             self.rows.append(Coverage("subscription", "", CoverageState.PARTIAL, None, len(seen), reason))
         return seen
 
-    async def _hidden(self, seen: Mapping[str, Row]) -> dict[str, str]:
+    async def hidden(self, seen: Mapping[str, Row]) -> dict[str, str]:
         """Learn which subscriptions there are that Resource Graph does not show: id -> who told of them."""
         told = await self._each("subscription", {"": ""}, keep=True)
         listed = {
@@ -222,7 +224,7 @@ class _Collection:
         }
         hidden = dict.fromkeys(listed, "Resource Manager lists it, Resource Graph does not show it")
         for name in self.scope.management_groups:
-            for row in await self._each("management_group", {name.lower(): f"{_GROUPS}/{name}"}, keep=True):
+            for row in await self._each("management_group", {name.lower(): f"{GROUPS}/{name}"}, keep=True):
                 key = str(row.get("name") or "").lower()
                 if str(row.get("type") or "").lower().endswith("/subscriptions") and key not in seen:
                     hidden[key] = f"below management group {name}, but not visible to this identity"
@@ -265,7 +267,7 @@ class _Collection:
                     self.draft.page(table, answer.entry, answer.body)
                     tally.add(answer)
                     for row in answer.rows:
-                        self._note(table, row)
+                        self.note(table, row)
             except ReadError as error:
                 denied = error.state is CoverageState.DENIED
                 state = error.state if denied or not tally.rows else CoverageState.PARTIAL
@@ -299,16 +301,16 @@ class _Collection:
             self.tell(f"{name} {account.done}/{len(subjects)}")
             tally = Tally()
             try:
-                async for answer in self.azure.ask(question, subjects[key], self._filter(question)):
+                async for answer in self.azure.ask(question, subjects[key], self.odata_filter(question)):
                     self.draft.page(kept_as, {**answer.entry, "subject": key}, answer.body)
                     tally.add(answer)
                     for row in answer.rows:
-                        self._note(name, row)
+                        self.note(name, row)
                         if keep:
                             rows.append(row)
                 account.answered(key, sum(tally.by_subscription.values()))
             except ReadError as error:
-                account.failed(key, error, absent=question.absent and error.status in _NO_SUCH)
+                account.failed(key, error, absent=question.absent and error.status in NO_SUCH)
 
         await _spread(subjects, one)
         if question.second:
@@ -323,7 +325,8 @@ class _Collection:
         self.gaps += [Gap(name, key, error.state, error.reason) for key, error in account.errors.items()]
         return rows
 
-    def _filter(self, question: RestQuestion) -> str | None:
+    def odata_filter(self, question: RestQuestion) -> str | None:
+        """Give a question's filter with its moments filled in."""
         as_of = self.draft.as_of
         moments = {"as_of": as_of, "jobs_since": as_of - timedelta(days=JOBS_DAYS)}
         said = {name: moment.strftime("%Y-%m-%d %I:%M:%S %p") for name, moment in moments.items()}
@@ -343,7 +346,7 @@ class _Collection:
                         self._want(row)
             except ReadError as error:
                 # Without a list of its own, what Resource Graph said of its items stands.
-                if error.status not in _NO_SUCH:
+                if error.status not in NO_SUCH:
                     unread[vault_id] = Gap("vault", vault_id, error.state, error.reason)
 
         await _spread(self.vaults, one)

@@ -76,9 +76,8 @@ class Facts:
             path = folder / f"{table.name}.parquet"
             con.execute(f"CREATE VIEW raw.{table.name} AS SELECT * FROM read_parquet({quote(str(path))})")
         _inputs(con, given)
-        con.execute((_HERE / "resources.sql").read_text(encoding="utf-8"))
-        con.execute(_classified(given.standard))
-        con.execute((_HERE / "views.sql").read_text(encoding="utf-8"))
+        for sql in views(given.standard):
+            con.execute(sql)
         return cls(con, scratch)
 
     @classmethod
@@ -110,6 +109,12 @@ class Facts:
         """Count the resources of a kind."""
         found = self.con.execute(f"SELECT count(*) FROM {resource_type}").fetchone()
         return int(found[0]) if found else 0
+
+
+def views(standard: Standard) -> tuple[str, str, str]:
+    """Give the SQL that makes what rules read out of `raw`, in order."""
+    first, last = ((_HERE / name).read_text(encoding="utf-8") for name in ("resources.sql", "views.sql"))
+    return first, _classified(standard), last
 
 
 @functools.cache
