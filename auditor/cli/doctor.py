@@ -43,8 +43,8 @@ _MARKS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skip": "-"}
 def command(**options: Any) -> int:
     """Look whether an audit would be complete: this machine, the sign-in, what can be read, which rules could judge.
 
-    Reads only, one small question a table, about the first resource of a kind. Exits 1 where a check failed, 4 where
-    nobody could sign in or nothing is visible.
+    Reads only, one small question a table, about the first resource of a kind in each subscription. Exits 1 where a
+    check failed, 4 where nobody could sign in or nothing is visible.
     """
     from auditor.cli import common, show  # noqa: PLC0415 - see auditor.cli: commands import when they run
 

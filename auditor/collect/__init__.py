@@ -320,7 +320,7 @@ class Collection:
         if table.graph and table.graph.reach == "refused" and refused:
             for key in refused:
                 account.forgive(key)
-            self.rows += await self._ask(name, table.graph, [_place_of(key) for key in refused])
+            self.rows += await self._ask(name, table.graph, [place_of(key) for key in refused])
         self.rows += account.coverage(name)
         self.gaps += [Gap(name, key, error.state, error.reason) for key, error in account.errors.items()]
         return rows
@@ -384,7 +384,7 @@ class Collection:
 
         await _spread(chosen, one)
         self.gaps += [Gap("recovery_point", key, error.state, error.reason) for key, error in account.errors.items()]
-        left_out = Counter(_place_of(item_id) for item_id in self.items if item_id not in chosen)
+        left_out = Counter(place_of(item_id) for item_id in self.items if item_id not in chosen)
         if self.sampled is not None and self.sampling_accepted:
             left_out.clear()  # all is read that was to be
         why = NOT_ASKED if self.scope.recovery_points == "none" else NOT_SAMPLED
@@ -424,14 +424,14 @@ class _Account:
 
     def answered(self, key: str, rows: int, *, reused: bool = False) -> None:
         self.done += 1
-        where = _place_of(key)
+        where = place_of(key)
         self._asked[where] += 1
         self._rows[where] += rows
         self._reused[where] += reused
 
     def failed(self, key: str, error: ReadError, *, absent: bool = False) -> None:
         self.done += 1
-        self._asked[_place_of(key)] += 1
+        self._asked[place_of(key)] += 1
         if absent:
             self._absent[key] = error
         else:
@@ -440,12 +440,12 @@ class _Account:
     def forgive(self, key: str) -> None:
         """Forget a subject that another source answers for."""
         del self.errors[key]
-        self._asked[_place_of(key)] -= 1
+        self._asked[place_of(key)] -= 1
 
     def coverage(self, table: str, left_out: Counter[str] | None = None, why: str = "") -> list[Coverage]:
         """Give a row for each subscription; expected and received count the subjects."""
-        failed = Counter(_place_of(key) for key in self.errors)
-        first = {_place_of(key): self.errors[key] for key in sorted(self.errors, reverse=True)}
+        failed = Counter(place_of(key) for key in self.errors)
+        first = {place_of(key): self.errors[key] for key in sorted(self.errors, reverse=True)}
         rows = []
         for where in sorted(self._asked.keys() | (left_out or Counter()).keys()):
             asked, skipped = self._asked[where], (left_out or Counter())[where]
@@ -465,7 +465,7 @@ class _Account:
     def as_second_source(self, table: str) -> list[Coverage]:
         """Give a row for each subscription; received counts the rows, as they are held against another source."""
         troubles = self._absent | self.errors
-        first = {_place_of(key): troubles[key] for key in sorted(troubles, reverse=True)}
+        first = {place_of(key): troubles[key] for key in sorted(troubles, reverse=True)}
         return [
             Coverage(table, where, first[where].state if where in first else CoverageState.COMPLETE, None,
                      self._rows[where], first[where].reason if where in first else "")
@@ -477,7 +477,7 @@ async def _spread(subjects: Iterable[str], work: Callable[[str], Awaitable[None]
     """Work through subjects, several of each subscription at a time."""
     queues: dict[str, list[str]] = {}
     for key in subjects:
-        queues.setdefault(_place_of(key), []).append(key)
+        queues.setdefault(place_of(key), []).append(key)
 
     async def worker(queue: Iterator[str]) -> None:
         for key in queue:
@@ -499,7 +499,7 @@ def _sorted(rows: Iterable[Coverage]) -> tuple[Coverage, ...]:
     return tuple(sorted(rows, key=lambda row: (row.table, row.subscription_id, row.reason)))
 
 
-def _place_of(key: str) -> str:
+def place_of(key: str) -> str:
     """Give the subscription of a lower-cased id; "" for what belongs to the tenant."""
     found = re.match(r"/subscriptions/([^/]+)", key)
     return found[1] if found else ""

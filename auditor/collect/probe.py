@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from auditor.collect import GROUP, GROUPS, NO_SUCH, Collection
+from auditor.collect import GROUP, GROUPS, NO_SUCH, Collection, place_of
 from auditor.collect.places import Place, place
 from auditor.collect.port import ReadError
 from auditor.inventory import catalogue
@@ -83,6 +84,7 @@ async def probe(azure: Azure, scope: Scope, tell: Callable[[str], None] = lambda
     collection = Collection(azure, scope, _Nobody(), tell)
     seen = await collection.visible()
     where = place(seen, scope, await collection.hidden(seen))
+    where.coverage.extend(collection.rows)  # the list of subscriptions itself may be short
     collection.audited = where.audited
     return Seen(where, await _Probe(azure, collection, sorted(seen)).tables())
 
@@ -122,12 +124,10 @@ class _Probe:
         return Probed(table.name, again.state, again.said, needs, doubt)
 
     async def _graph(self, name: str, question: GraphQuestion) -> Tried:
-        chosen: Sequence[str] | None = None
-        if question.reach != "everything":
-            chosen = self._visible if question.reach == "tenant" else sorted(self._collection.audited)
-            if not chosen:
-                return Tried("not probed", "no subscription of the scope is visible", question.needs)
-            chosen = chosen[:GROUP]
+        everywhere = self._visible if question.reach == "tenant" else sorted(self._collection.audited)
+        chosen = None if question.reach == "everything" else everywhere[:GROUP]
+        if chosen is not None and not chosen:
+            return Tried("not probed", "no subscription of the scope is visible", question.needs)
         try:
             top = _FIRST if name in _LOOKED_THROUGH else 1
             answer = await _first(self._azure.query(question, chosen, top=top))
@@ -136,24 +136,40 @@ class _Probe:
         for row in answer.rows:
             self._collection.note(name, row)
         rows = len(answer.rows) if answer.total is None else answer.total
-        return Tried("readable", f"{rows} in Resource Graph", question.needs, rows)
+        said = (
+            f"{rows} in Resource Graph" if rows else "Resource Graph shows none: none there, or none that may be read"
+        )
+        if chosen is not None and len(everywhere) > GROUP:
+            said += f" (in the first {GROUP} of {len(everywhere)} subscriptions)"
+        return Tried("readable", said, question.needs, rows)
 
     async def _rest(self, question: RestQuestion) -> Tried:
-        subjects = self._subjects(question)
-        if not subjects:
-            return Tried("not probed", f"no {question.each} there", question.needs)
-        subject = subjects[0]
-        about = f"the first of {len(subjects)}: " if len(subjects) > 1 else ""
-        named = subject.rsplit("/", 1)[-1] or "the tenant"
+        """Ask about the first resource of its kind in each subscription: roles are given by subscription or above."""
+        firsts: dict[str, str] = {}
+        for subject in self._subjects(question):
+            firsts.setdefault(place_of(subject.lower()), subject)
+        if not firsts:
+            return Tried("not probed", f"no {question.each} to ask about", question.needs)
+        tried = await asyncio.gather(*(self._about(question, subject) for subject in firsts.values()))
+        rows = sum(one.rows or 0 for one in tried)
+        if bad := [one for one in tried if one.state != "readable"]:
+            worst = next((one for one in bad if one.state == "denied"), bad[0])
+            return Tried(worst.state, f"{len(bad)} of {len(tried)} asked: {worst.said}", question.needs, rows)
+        said = f"one {question.each} in each of {len(tried)} subscriptions answered"
+        return Tried("readable", said if len(tried) > 1 else f"the {question.each} answered", question.needs, rows)
+
+    async def _about(self, question: RestQuestion, subject: str) -> Tried:
+        words = subject.split("/")
+        named = "/".join(words[-2:]) if len(words) > 1 else "the tenant"
         try:
             answer = await _first(self._azure.ask(question, subject, self._collection.odata_filter(question)))
         except ReadError as error:
             if question.absent and error.status in NO_SUCH:
-                return Tried("readable", f"{about}{named} has none", question.needs, 0)
-            return _failed(error, question.needs, f"{about}{named}: ")
+                return Tried("readable", "has none", question.needs, 0)
+            return _failed(error, question.needs, f"{named}: ")
         for row in answer.rows:
             self._collection.note(question.table, row)
-        return Tried("readable", f"{about}{named} answered", question.needs, len(answer.rows))
+        return Tried("readable", "answered", question.needs, len(answer.rows))
 
     def _subjects(self, question: RestQuestion) -> list[str]:
         """Give what a question is asked about, as collecting does."""
@@ -199,8 +215,8 @@ def _both(table: Table, graph: Tried, rest: Tried) -> Probed:
     second = table.rest is not None and table.rest.second
     if graph.state != "readable" or rest.state in ("readable", "not probed"):
         said = graph.said if rest.state == "not probed" or graph.state != "readable" else f"{graph.said}; {rest.said}"
-        return Probed(table.name, graph.state, said, needs)
+        return Probed(table.name, graph.state, said, needs if graph.state == "readable" else graph.needs)
     if second and (graph.rows or not table.rest or not table.rest.loaded):
-        doubt = f"the second source, Resource Manager's list, is not: {rest.said}"
-        return Probed(table.name, "readable", graph.said, needs, doubt)
-    return Probed(table.name, rest.state, rest.said, needs)
+        doubt = f"Resource Manager's own list is not, and Resource Graph may leave rows out: {rest.said}"
+        return Probed(table.name, "readable", graph.said, rest.needs, doubt)
+    return Probed(table.name, rest.state, rest.said, rest.needs)

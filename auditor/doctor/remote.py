@@ -95,13 +95,13 @@ def _table(found: Probed) -> Check:
     needs = ", ".join(found.needs)
     name = f"table {found.table}"
     if found.state == "denied":
-        return Check(name, "fail", f"{said} (needs {needs})", _ROLE.format(needs=needs))
+        return Check(name, "fail", said, _ROLE.format(needs=needs))
     if found.state == "failed":
         return Check(name, "fail", f"{said} (needs {needs})", "see the state of Azure and the network, then try again")
     if found.state == "not probed":
         return Check(name, "skip", f"{said} (needs {needs})")
     if found.doubt:
-        return Check(name, "warn", f"{said} (needs {needs})", _ROLE.format(needs=needs))
+        return Check(name, "warn", said, _ROLE.format(needs=needs))
     return Check(name, "ok", f"{said} (needs {needs})")
 
 
