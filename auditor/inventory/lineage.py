@@ -51,6 +51,7 @@ class Lineage:
         """Read the SQL of all views."""
         self._known = {table.name for table in catalogue.tables()}
         self._views: dict[str, exp.Query] = {}
+        self._done: dict[tuple[str, frozenset[str] | None], _Found] = {}
         for sql in facts.views(standard):
             for statement in sqlglot.parse(sql, read="duckdb"):
                 if isinstance(statement, exp.Create) and isinstance(statement.expression, exp.Query):
@@ -63,6 +64,12 @@ class Lineage:
             raise TypeError("not a SELECT")
         found = self._read(query, None)
         return Behind(frozenset(found.tables.union(found.whole, *found.kinds.values())), frozenset(found.whole))
+
+    def _view(self, name: str, wanted: set[str] | None) -> _Found:
+        key = name, None if wanted is None else frozenset(wanted)
+        if key not in self._done:
+            self._done[key] = self._read(self._views[name], wanted)
+        return self._done[key]
 
     def _read(self, whole: exp.Query, wanted: set[str] | None) -> _Found:
         query = _pruned(whole, wanted)
@@ -77,7 +84,7 @@ class Lineage:
             if table.db == "raw":
                 below = _Found({table.name})
             elif table.name in self._views:
-                below = self._read(self._views[table.name], _columns_of(query, table))
+                below = self._view(table.name, _columns_of(query, table))
             else:
                 continue
             if table.name in kinds:
