@@ -1,4 +1,4 @@
-"""Writes the generated pages: rules, tables, command line, exit codes, schemas. `--check` fails on stale ones."""
+"""Writes the generated pages: rules, tables, commands, exit codes, permissions, schemas. `--check` finds stale ones."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def pages() -> dict[str, str]:
         "docs/tables.md": tables(),
         "docs/cli.md": command_line(),
         "docs/exit-codes.md": exit_codes(),
+        "docs/permissions.md": permissions(),
         "docs/schemas/rule.json": schema(rulebook.RuleFile, "A rule file"),
         "docs/schemas/standard.json": schema(StandardFile, "A data-protection standard"),
         "docs/schemas/tier.json": schema(Tier, "A tier of a standard"),
@@ -145,6 +146,22 @@ def exit_codes() -> str:
     lines += [f"| {code.value} | {said[code.name]} |" for code in ExitCode]
     lines += ["", "`auditor demo` exits 0 when the job was done, and says what an audit would have exited with.", ""]
     return "\n".join(lines)
+
+
+def permissions() -> str:
+    """The page on permissions, with the actions that the questions need between its two marks."""
+    needed: dict[str, list[str]] = {action: [] for action in catalogue.actions()}
+    for table in catalogue.tables():
+        for question in (table.graph, table.rest):
+            for action in question.needs if question else ():
+                if table.name not in needed[action] and action != catalogue.QUERYING:
+                    needed[action].append(table.name)
+    needed[catalogue.QUERYING] = ["every question to Resource Graph"]
+    rows = [f"| `{action}` | {', '.join(names)} |" for action, names in needed.items()]
+    begin, end = (re.escape(mark) for mark in ("<!-- actions:", "<!-- end of actions -->"))
+    text = (ROOT / "docs" / "permissions.md").read_text(encoding="utf-8")
+    made = "\n".join(["", "", "| action | for |", "|---|---|", *rows, "", ""])
+    return re.sub(rf"({begin}[^\n]*)\n.*?({end})", lambda found: f"{found[1]}{made}{found[2]}", text, flags=re.DOTALL)
 
 
 def schema(model: Any, title: str) -> str:

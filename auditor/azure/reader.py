@@ -144,12 +144,14 @@ class AzureReader:
 
     # -- Resource Graph ---------------------------------------------------------------------------------------------
 
-    async def query(self, question: GraphQuestion, subscriptions: Sequence[str] | None) -> AsyncIterator[Answer]:
+    async def query(
+        self, question: GraphQuestion, subscriptions: Sequence[str] | None, *, top: int | None = None
+    ) -> AsyncIterator[Answer]:
         """See `collect.Azure.query`."""
         token: str | None = None
         number, circle = 1, _Circle()
         while True:
-            answer, token = await self._query_page(question, subscriptions, token, number)
+            answer, token = await self._query_page(question, subscriptions, token, number, top or PAGE)
             yield answer
             if token is None:
                 return
@@ -157,10 +159,10 @@ class AzureReader:
             number += 1
 
     async def _query_page(
-        self, question: GraphQuestion, subscriptions: Sequence[str] | None, token: str | None, number: int
+        self, question: GraphQuestion, subscriptions: Sequence[str] | None, token: str | None, number: int, top: int
     ) -> tuple[Answer, str | None]:
         while True:
-            size = self._page
+            size = min(self._page, top)
             try:
                 return await self._query_once(question, subscriptions, token, number, size)
             except _TooLargeError as error:

@@ -17,7 +17,7 @@ from auditor.errors import AuditorError, ExitCode
 if TYPE_CHECKING:
     from types import FrameType
 
-_COMMANDS = ("audit", "collect", "evaluate", "report", "verify", "query", "rules", "demo")
+_COMMANDS = ("audit", "collect", "evaluate", "report", "verify", "query", "rules", "doctor", "demo")
 
 
 class _Lazy(click.Group):
@@ -56,6 +56,7 @@ def app() -> None:
 
     \b
     auditor demo                     the whole job against a pretend Azure, no account needed
+    auditor doctor                   would an audit be complete: sign-in, permissions, Pango
     auditor audit                    collect, judge, report and gate: the weekly job
     auditor report latest -h         more reports from a run that was made before
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from auditor.bundle import Covered
 from auditor.collect.places import Scope, in_tenant, place
-from auditor.collect.port import Answer, Azure, FirstKept, Kept, ReadError
+from auditor.collect.port import Answer, Azure, FirstKept, Keeper, Kept, ReadError
 from auditor.collect.rows import Tally, below, id_of, subscription_of
 from auditor.errors import NoRunError
 from auditor.inventory import catalogue
@@ -39,7 +39,7 @@ READERS = 8
 """Resources of one subscription asked about at the same time; subscriptions do not wait for each other."""
 JOBS_DAYS = 31
 """Days of jobs that are asked for: weekly runs overlap, so that none is lost although Azure forgets them."""
-_NO_SUCH = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+NO_SUCH = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 """Deleted since Resource Graph saw it, or on a server that knows no such list."""
 _TRIES = 2
 """Times a question is asked whose answer does not add up."""
@@ -50,7 +50,7 @@ _VAULT = re.compile(
 _ITEM = re.compile(
     r"(.+/vaults/[^/]+)/(?:backupfabrics/[^/]+/)?(protectioncontainers/[^/]+/protecteditems/[^/]+)", flags=re.IGNORECASE
 )
-_GROUPS = "/providers/Microsoft.Management/managementGroups"
+GROUPS = "/providers/Microsoft.Management/managementGroups"
 _AT_REST = {"protectionstopped", "softdeleted"}
 """States in which an item gets no new points."""
 
@@ -81,7 +81,7 @@ async def collect(
         NoRunError: no subscription is visible.
         UsageError: a subscription name is ambiguous.
     """
-    collection = _Collection(azure, scope, draft, tell)
+    collection = Collection(azure, scope, draft, tell)
     collection.kept, collection.sampling_accepted = kept, sampling_accepted
     return await collection.run(remembered)
 
@@ -95,10 +95,11 @@ class _Item:
     at_rest: bool
 
 
-class _Collection:
-    """One collection under way, with its account of what was and was not read."""
+class Collection:
+    """One collection under way, with its account of what was and was not read; `probe` begins one too."""
 
-    def __init__(self, azure: Azure, scope: Scope, draft: Draft, tell: Callable[[str], None]) -> None:
+    def __init__(self, azure: Azure, scope: Scope, draft: Keeper, tell: Callable[[str], None]) -> None:
+        """Ask nothing yet."""
         self.azure, self.scope, self.draft, self.tell = azure, scope, draft, tell
         self.kept: Kept | None = None
         self.sampling_accepted = False
@@ -114,8 +115,9 @@ class _Collection:
         self.sampled: tuple[str, ...] | None = None
 
     async def run(self, remembered: Iterable[str]) -> Covered:
-        seen = await self._visible()
-        where = place(seen, self.scope, await self._hidden(seen))
+        """See `collect`."""
+        seen = await self.visible()
+        where = place(seen, self.scope, await self.hidden(seen))
         self.rows += where.coverage
         self.audited = where.audited
         self.vaults = {key: key for key in remembered if _VAULT.fullmatch(key)}
@@ -130,7 +132,7 @@ class _Collection:
             self._points(),
             *self._asked_of(
                 {
-                    "concerned vault": self._concerned(),
+                    "concerned vault": self.concerned(),
                     "restore point collection": self.collections,
                     "initiative": self.initiatives,
                 }
@@ -152,7 +154,7 @@ class _Collection:
         questions = [table.rest for table in catalogue.tables() if table.rest]
         return [self._each(it.table, subjects[it.each]) for it in questions if it.each in subjects]
 
-    def _note(self, table: str, row: Row) -> None:
+    def note(self, table: str, row: Row) -> None:
         """Remember of a row what later questions are asked about."""
         key = id_of(row)
         if table == "vault" and _VAULT.fullmatch(key):
@@ -185,7 +187,7 @@ class _Collection:
             at_rest = bool(states & _AT_REST) or properties.get("isScheduledForDeferredDelete") is True
             self.items[written.lower()] = _Item(written, at_rest)
 
-    def _concerned(self) -> dict[str, str]:
+    def concerned(self) -> dict[str, str]:
         """Give the vaults that lie in an audited subscription or protect a VM of one."""
         of_items = {item_id.partition("/backupfabrics/")[0] for item_id in self.items}
         return {
@@ -194,7 +196,7 @@ class _Collection:
             if key.split("/")[2] in self.audited or key in of_items
         }
 
-    async def _visible(self) -> dict[str, Row]:
+    async def visible(self) -> dict[str, Row]:
         """Learn which subscriptions are visible: id -> row."""
         self.tell("subscription")
         question = catalogue.table("subscription").graph
@@ -218,7 +220,7 @@ class _Collection:
             self.rows.append(Coverage("subscription", "", CoverageState.PARTIAL, None, len(seen), reason))
         return seen
 
-    async def _hidden(self, seen: Mapping[str, Row]) -> dict[str, str]:
+    async def hidden(self, seen: Mapping[str, Row]) -> dict[str, str]:
         """Learn which subscriptions there are that Resource Graph does not show: id -> who told of them."""
         told = await self._each("subscription", {"": ""}, keep=True)
         listed = {
@@ -231,7 +233,7 @@ class _Collection:
         }
         hidden = dict.fromkeys(listed, "Resource Manager lists it, Resource Graph does not show it")
         for name in self.scope.management_groups:
-            for row in await self._each("management_group", {name.lower(): f"{_GROUPS}/{name}"}, keep=True):
+            for row in await self._each("management_group", {name.lower(): f"{GROUPS}/{name}"}, keep=True):
                 key = str(row.get("name") or "").lower()
                 if str(row.get("type") or "").lower().endswith("/subscriptions") and key not in seen:
                     hidden[key] = f"below management group {name}, but not visible to this identity"
@@ -274,7 +276,7 @@ class _Collection:
                     self.draft.page(table, answer.entry, answer.body)
                     tally.add(answer)
                     for row in answer.rows:
-                        self._note(table, row)
+                        self.note(table, row)
             except ReadError as error:
                 denied = error.state is CoverageState.DENIED
                 state = error.state if denied or not tally.rows else CoverageState.PARTIAL
@@ -308,16 +310,16 @@ class _Collection:
             self.tell(f"{name} {account.done}/{len(subjects)}")
             tally = Tally()
             try:
-                async for answer in self.azure.ask(question, subjects[key], self._filter(question)):
+                async for answer in self.azure.ask(question, subjects[key], self.odata_filter(question)):
                     self.draft.page(kept_as, {**answer.entry, "subject": key}, answer.body)
                     tally.add(answer)
                     for row in answer.rows:
-                        self._note(name, row)
+                        self.note(name, row)
                         if keep:
                             rows.append(row)
                 account.answered(key, sum(tally.by_subscription.values()))
             except ReadError as error:
-                account.failed(key, error, absent=question.absent and error.status in _NO_SUCH)
+                account.failed(key, error, absent=question.absent and error.status in NO_SUCH)
 
         await _spread(subjects, one)
         if question.second:
@@ -327,12 +329,13 @@ class _Collection:
         if table.graph and table.graph.reach == "refused" and refused:
             for key in refused:
                 account.forgive(key)
-            self.rows += await self._ask(name, table.graph, [_place_of(key) for key in refused])
+            self.rows += await self._ask(name, table.graph, [place_of(key) for key in refused])
         self.rows += account.coverage(name)
         self.gaps += [Gap(name, key, error.state, error.reason) for key, error in account.errors.items()]
         return rows
 
-    def _filter(self, question: RestQuestion) -> str | None:
+    def odata_filter(self, question: RestQuestion) -> str | None:
+        """Give a question's filter with its moments filled in."""
         as_of = self.draft.as_of
         moments = {"as_of": as_of, "jobs_since": as_of - timedelta(days=JOBS_DAYS)}
         said = {name: moment.strftime("%Y-%m-%d %I:%M:%S %p") for name, moment in moments.items()}
@@ -352,7 +355,7 @@ class _Collection:
                         self._want(row)
             except ReadError as error:
                 # Without a list of its own, what Resource Graph said of its items stands.
-                if error.status not in _NO_SUCH:
+                if error.status not in NO_SUCH:
                     unread[vault_id] = Gap("vault", vault_id, error.state, error.reason)
 
         await _spread(self.vaults, one)
@@ -390,7 +393,7 @@ class _Collection:
 
         await _spread(chosen, one)
         self.gaps += [Gap("recovery_point", key, error.state, error.reason) for key, error in account.errors.items()]
-        left_out = Counter(_place_of(item_id) for item_id in self.items if item_id not in chosen)
+        left_out = Counter(place_of(item_id) for item_id in self.items if item_id not in chosen)
         if self.sampled is not None and self.sampling_accepted:
             left_out.clear()  # all is read that was to be
         why = NOT_ASKED if self.scope.recovery_points == "none" else NOT_SAMPLED
@@ -430,14 +433,14 @@ class _Account:
 
     def answered(self, key: str, rows: int, *, reused: bool = False) -> None:
         self.done += 1
-        where = _place_of(key)
+        where = place_of(key)
         self._asked[where] += 1
         self._rows[where] += rows
         self._reused[where] += reused
 
     def failed(self, key: str, error: ReadError, *, absent: bool = False) -> None:
         self.done += 1
-        self._asked[_place_of(key)] += 1
+        self._asked[place_of(key)] += 1
         if absent:
             self._absent[key] = error
         else:
@@ -446,12 +449,12 @@ class _Account:
     def forgive(self, key: str) -> None:
         """Forget a subject that another source answers for."""
         del self.errors[key]
-        self._asked[_place_of(key)] -= 1
+        self._asked[place_of(key)] -= 1
 
     def coverage(self, table: str, left_out: Counter[str] | None = None, why: str = "") -> list[Coverage]:
         """Give a row for each subscription; expected and received count the subjects."""
-        failed = Counter(_place_of(key) for key in self.errors)
-        first = {_place_of(key): self.errors[key] for key in sorted(self.errors, reverse=True)}
+        failed = Counter(place_of(key) for key in self.errors)
+        first = {place_of(key): self.errors[key] for key in sorted(self.errors, reverse=True)}
         rows = []
         for where in sorted(self._asked.keys() | (left_out or Counter()).keys()):
             asked, skipped = self._asked[where], (left_out or Counter())[where]
@@ -471,7 +474,7 @@ class _Account:
     def as_second_source(self, table: str) -> list[Coverage]:
         """Give a row for each subscription; received counts the rows, as they are held against another source."""
         troubles = self._absent | self.errors
-        first = {_place_of(key): troubles[key] for key in sorted(troubles, reverse=True)}
+        first = {place_of(key): troubles[key] for key in sorted(troubles, reverse=True)}
         return [
             Coverage(table, where, first[where].state if where in first else CoverageState.COMPLETE, None,
                      self._rows[where], first[where].reason if where in first else "")
@@ -483,7 +486,7 @@ async def _spread(subjects: Iterable[str], work: Callable[[str], Awaitable[None]
     """Work through subjects, several of each subscription at a time."""
     queues: dict[str, list[str]] = {}
     for key in subjects:
-        queues.setdefault(_place_of(key), []).append(key)
+        queues.setdefault(place_of(key), []).append(key)
 
     async def worker(queue: Iterator[str]) -> None:
         for key in queue:
@@ -514,7 +517,7 @@ def _subjects(subscriptions: Iterable[str]) -> dict[str, str]:
     return {path: path for path in (f"/subscriptions/{key}" for key in subscriptions)}
 
 
-def _place_of(key: str) -> str:
+def place_of(key: str) -> str:
     """Give the subscription of a lower-cased id; "" for what belongs to the tenant."""
     found = re.match(r"/subscriptions/([^/]+)", key)
     return found[1] if found else ""

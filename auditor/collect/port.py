@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
     from typing import TypeAlias
 
     from auditor.inventory.catalogue import GraphQuestion, RestQuestion
@@ -55,11 +56,31 @@ class Azure(Protocol):
     def setbacks(self) -> Sequence[Mapping[str, Any]]:
         """Tries that came to nothing, oldest first: at, method, url, status, said."""
 
-    def query(self, question: GraphQuestion, subscriptions: Sequence[str] | None) -> AsyncIterator[Answer]:
-        """Ask Resource Graph; None asks the whole tenant. Pages in order."""
+    def query(
+        self, question: GraphQuestion, subscriptions: Sequence[str] | None, *, top: int | None = None
+    ) -> AsyncIterator[Answer]:
+        """Ask Resource Graph; None asks the whole tenant. Pages in order, of `top` rows where it is given."""
 
     def ask(self, question: RestQuestion, subject: str, odata_filter: str | None) -> AsyncIterator[Answer]:
         """Ask about one resource, named by its id as Azure wrote it. Pages in order."""
+
+
+class Keeper(Protocol):
+    """What takes the answers: the draft of a bundle, or nobody."""
+
+    @property
+    def id(self) -> str:
+        """Name of the run."""
+
+    @property
+    def as_of(self) -> datetime:
+        """Its moment."""
+
+    def page(self, table: str, entry: Mapping[str, Any], body: bytes) -> None:
+        """Take a response body."""
+
+    def write_setbacks(self, setbacks: Sequence[Mapping[str, Any]]) -> None:
+        """Take the tries that came to nothing."""
 
 
 class Kept(Protocol):

@@ -20,6 +20,12 @@ Reach: TypeAlias = Literal["audited", "tenant", "everything", "refused"]
 """Which subscriptions a query looks into: the audited ones; all visible ones; none in particular, as for what belongs
 to the tenant; or those whose REST question was denied."""
 
+QUERYING = "Microsoft.ResourceGraph/resources/read"
+"""What every question to Resource Graph needs beside the right to read what it asks for."""
+
+_ACTION = re.compile(r"Microsoft\.\w+(?:/\w+)+/(?:read|(?<=/queryResults/)action)")
+"""The one action that is no `read` is how policy states are queried: by POST."""
+
 # fmt: off
 Each: TypeAlias = Literal[
     "tenant", "management group", "subscription", "audited subscription", "vault", "concerned vault", "protected item",
@@ -38,6 +44,8 @@ class GraphQuestion:
     reach: Reach
     inherited: bool
     """True: rows of the management groups above count too."""
+    needs: tuple[str, ...]
+    """ARM actions without which it is not answered, or rows are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,8 @@ class RestQuestion:
     """True: asks again for what Resource Graph was asked, to hold the two against each other."""
     loaded: bool
     """False: the answers are kept as evidence, but not loaded into the table: their form is another."""
+    needs: tuple[str, ...]
+    """ARM actions without which it is denied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +181,8 @@ def _graph(path: Path) -> GraphQuestion | None:
     reach, _, more = said.get("scope", "").partition(", ")
     if reach not in get_args(Reach) or more not in ("", "inherited"):
         raise ValueError(f"{path}: begin with `// scope: {'|'.join(get_args(Reach))}[, inherited]`")
-    return GraphQuestion(kql, reach, more == "inherited")  # type: ignore[arg-type] # checked above
+    needs = (QUERYING, *_needs(path, said))
+    return GraphQuestion(kql, reach, more == "inherited", needs)  # type: ignore[arg-type] # checked above
 
 
 def _rest(path: Path) -> RestQuestion | None:
@@ -192,7 +203,22 @@ def _rest(path: Path) -> RestQuestion | None:
         absent=said.get("absent") == "none",
         second=said.get("source", "").startswith("second"),
         loaded=not said.get("source", "").endswith(", not loaded"),
+        needs=_needs(path, said),
     )
+
+
+def _needs(path: Path, said: dict[str, str]) -> tuple[str, ...]:
+    """Read the actions that a question needs: reads only, none by wildcard."""
+    needs = tuple(said.get("needs", "").split(", "))
+    if not all(_ACTION.fullmatch(action) for action in needs):
+        raise ValueError(f"{path}: say the ARM actions it takes: `// needs: Microsoft.Compute/disks/read[, ...]`")
+    return needs
+
+
+def actions() -> tuple[str, ...]:
+    """Give every ARM action that the questions need, in order: what the smallest role allows."""
+    asked = [question for table_ in tables() for question in (table_.graph, table_.rest) if question]
+    return tuple(sorted({action for question in asked for action in question.needs}, key=str.lower))
 
 
 def _headed(path: Path) -> tuple[dict[str, str], str]:

@@ -121,6 +121,12 @@ class Facts:
         return int(found[0]) if found else 0
 
 
+def views(standard: Standard) -> tuple[str, str, str]:
+    """Give the SQL that makes what rules read out of `raw`, in order."""
+    first, last = ((_HERE / name).read_text(encoding="utf-8") for name in ("resources.sql", "views.sql"))
+    return first, _classified(standard), last
+
+
 @functools.cache
 def described_tables() -> Mapping[str, Description]:
     """Give the tables that rules may read, documented, by name."""

@@ -120,9 +120,11 @@ def stopping(after: int) -> type[AzureReader]:
             raise asyncio.CancelledError
 
     class Stopped(AzureReader):
-        async def query(self, question: GraphQuestion, subscriptions: Sequence[str] | None) -> AsyncIterator[Answer]:
+        async def query(
+            self, question: GraphQuestion, subscriptions: Sequence[str] | None, *, top: int | None = None
+        ) -> AsyncIterator[Answer]:
             count()
-            async for answer in super().query(question, subscriptions):
+            async for answer in super().query(question, subscriptions, top=top):
                 yield answer
 
         async def ask(self, question: RestQuestion, subject: str, odata_filter: str | None) -> AsyncIterator[Answer]:

@@ -10,7 +10,6 @@ import hashlib
 import importlib
 import io
 import os
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from markupsafe import Markup
 
 from auditor.errors import UsageError
 from auditor.model import Status
-from auditor.report import page, remedy, values, wording
+from auditor.report import page, pango, remedy, values, wording
 from auditor.report.charts import WORST_FIRST
 from auditor.report.formats import json as record
 
@@ -40,12 +39,6 @@ MOST_MACHINES = 300
 """Lines of the population appendix; all travel in the attachment."""
 MOST_ROWS = 400
 """Lines of any other list."""
-
-_INSTALL = {
-    "darwin": "brew install pango",
-    "win32": "install MSYS2, then: pacman -S mingw-w64-ucrt-x86_64-pango",
-}
-_INSTALL_LINUX = "apt-get install --no-install-recommends libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
 
 _NUMBERED = ("summary", "basis", "completeness", "promises", "rules", "findings", "waivers", "controls")
 _LETTERED = ("population", "method")
@@ -112,11 +105,11 @@ class Enclosed:
 def check() -> None:
     """Raise UsageError, with the command that helps, where Pango is missing."""
     try:
-        importlib.import_module("weasyprint")
+        pango.find()
     except (ImportError, OSError) as error:
         raise UsageError(
             f"a PDF cannot be made here: {str(error).splitlines()[0]}",
-            f"install Pango with `{_INSTALL.get(sys.platform, _INSTALL_LINUX)}`, or leave pdf out of --report",
+            f"install Pango with `{pango.install()}`, or leave pdf out of --report",
         ) from error
 
 
