@@ -46,7 +46,12 @@ SELECT
     s.new_vm_grace_hours                 AS new_vm_grace_hours,   -- a younger VM need not be protected yet
     s.initial_backup_grace_hours         AS initial_backup_grace_hours, -- after configuring, the first backup may take this long
     NOT list_has_any(n.lacking_tables, ['subscription', 'vault', 'protected_item']) AS protected_item_complete, -- all items of the tenant were read
-    NOT list_has_any(n.lacking_tables, ['snapshot', 'disk']) AS snapshot_complete, -- all snapshots and disks in scope were read
+    NOT list_has_any(n.lacking_tables, ['snapshot', 'disk'])
+        -- A snapshot whose source was not sent may be of this VM, and so may any where its own disks were not sent.
+        AND (NOT EXISTS (SELECT 1 FROM live_snapshot) OR
+             NOT EXISTS (SELECT 1 FROM live_snapshot x WHERE x.source_id IS NULL AND coalesce(x.create_option, 'Copy') IN ('Copy', 'CopyStart'))
+             AND (len(v.disk_ids) > 0 OR v.unmanaged OR v.os_disk_placement IS NOT NULL)) AS snapshot_complete, -- all snapshots and disks in scope were read, and whose they are
+    NOT list_has_any(n.lacking_tables, ['restore_point_collection', 'restore_point']) AS restore_point_complete, -- all VM restore points in scope were read
     NOT list_has_any(n.lacking_tables, ['subscription', 'replicated_item']) AS replicated_item_complete, -- all replicated items of the tenant were read
     NOT list_has_any(n.lacking_tables, ['subscription', 'backup_instance']) AS backup_instance_complete -- all instances of Backup vaults of the tenant were read
 FROM live_vm v
@@ -199,7 +204,7 @@ FROM vm_disk d JOIN snapshot s ON s.source_id = d.disk_id;
 CREATE TABLE beside AS
 WITH snapshots AS (SELECT vm_no, count(*) AS snapshot_count FROM vm_snapshot GROUP BY 1),
      points AS (
-         SELECT c.vm_id, count(*) AS restore_point_count
+         SELECT c.vm_id, count(*) AS restore_point_count, min(hours_since(r.created_at)) AS newest
          FROM raw.restore_point r JOIN raw.restore_point_collection c ON c.resource_id = r.collection_id
          WHERE lower(coalesce(r.provisioning_state, 'succeeded')) = 'succeeded' GROUP BY 1
      ),
@@ -224,7 +229,7 @@ WITH snapshots AS (SELECT vm_no, count(*) AS snapshot_count FROM vm_snapshot GRO
      )
 SELECT v.resource_no AS vm_no,
        coalesce(s.snapshot_count, 0) AS snapshot_count, coalesce(p.restore_point_count, 0) AS restore_point_count,
-       coalesce(n.instance_count, 0) AS instance_count, r.replicated_item_id, r.tested_at,
+       p.newest AS newest_restore_point, coalesce(n.instance_count, 0) AS instance_count, r.replicated_item_id, r.tested_at,
        coalesce(z.disk_count, 0) AS disk_count, o.item_id AS orphan_id,
        CASE
            WHEN lower(v.os_disk_placement) = 'local' AND v.data_disk_count > 0 THEN 'ephemeral_os_disk'
@@ -329,6 +334,7 @@ SELECT
     b.unsupported_code                   AS unsupported_code,     -- why Azure VM backup can't protect it as it is: ephemeral_os_disk, shared_disk, too_many_disks, ...; null = it can
     b.snapshot_count                     AS snapshot_count,       -- snapshots of its disks, whoever made them
     b.restore_point_count                AS restore_point_count,  -- VM restore points that Azure Backup did not make
+    b.newest_restore_point               AS newest_restore_point_age_hours, -- null where there is none
     b.instance_count                     AS disk_backup_count,    -- its disks that Azure Disk Backup protects
     b.replicated_item_id                 AS replicated_item_id,   -- lower-cased id of its replica in Azure Site Recovery
     hours_since(b.tested_at)             AS test_failover_age_hours, -- since its last good test failover; null = never

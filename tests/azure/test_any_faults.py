@@ -140,7 +140,7 @@ def test_a_run_that_is_stopped_anywhere_ends_as_if_it_had_not_been(
     seed: int, mixed: Estate, clean: Verdicts, tmp_path: Path
 ) -> None:
     dice, store = random.Random(seed), tmp_path  # noqa: S311 - cases, not secrets
-    stops = [dice.randint(0, 110) for _ in range(dice.randint(1, 3))]
+    stops = [dice.randint(0, 60) for _ in range(dice.randint(1, 3))]
     with Simulator(mixed, token=TOKEN, quota=None) as azure:
         for after in stops:
             with pytest.raises(asyncio.CancelledError):
