@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import platform
 import shutil
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from auditor import __version__, bundle, gate, history, inputs
@@ -18,6 +20,7 @@ from auditor.engine import results
 from auditor.engine.compare import differences
 from auditor.engine.evaluate import evaluate
 from auditor.errors import UsageError
+from auditor.inventory import catalogue
 from auditor.inventory import store as tables
 from auditor.inventory.facts import Circumstances, Facts
 from auditor.report import formats, view
@@ -180,7 +183,10 @@ def read(
     judged = results.Judged(
         found, findings or found.folder / "findings", given.book, given.standard, given.waivers, given.self_test, moment
     )
-    with Facts.open(found.inventory, _circumstances(found, found.covered(), given, moment)) as facts:
+    with (
+        _inventory(found) as folder,
+        Facts.open(folder, _circumstances(found, found.covered(), given, moment)) as facts,
+    ):
         made = results.read(judged, facts)
     allowed = found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete
     judgement = gate.judge(
@@ -250,7 +256,10 @@ def report(
 def _evaluate(
     place: Bundle | bundle.Draft, covered: Covered, given: Inputs, *, as_of: datetime, folder: Path, tell: Tell
 ) -> None:
-    with Facts.open(place.inventory, _circumstances(place, covered, given, as_of)) as facts:
+    with (
+        _inventory(place) as inventory,
+        Facts.open(inventory, _circumstances(place, covered, given, as_of)) as facts,
+    ):
         evaluate(
             given.book,
             facts,
@@ -259,6 +268,18 @@ def _evaluate(
             folder=folder,
             tell=lambda rule: tell("evaluate", rule),
         )
+
+
+@contextmanager
+def _inventory(place: Bundle | bundle.Draft) -> Iterator[Path]:
+    """Give the folder of the typed tables; those that another version made are made anew from the raw answers."""
+    if isinstance(place, bundle.Draft) or place.run.get("tables_digest") == catalogue.digest():
+        yield place.inventory
+        return
+    place.demand_raw()
+    with TemporaryDirectory(prefix="auditor-") as scratch:
+        tables.build(Path(scratch), place.pages, place.as_of)
+        yield Path(scratch)
 
 
 def _circumstances(place: Bundle | bundle.Draft, covered: Covered, given: Inputs, as_of: datetime) -> Circumstances:
@@ -288,6 +309,7 @@ def _about(run_id: str, as_of: datetime, started: datetime, given: Inputs, setti
         "started_at": _stamp(started),
         "finished_at": _stamp(datetime.now(UTC)),
         "tool_version": __version__,
+        "tables_digest": catalogue.digest(),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _BEHIND}},
         **_judged_by(given),
         "scope": asdict(settings.scope),

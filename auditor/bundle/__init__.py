@@ -323,6 +323,17 @@ class Bundle:
         except (OSError, ValueError) as error:
             raise BundleError(f"{self.folder / name}: cannot be read: {error}", "restore it from a copy") from error
 
+    def demand_raw(self) -> None:
+        """Make sure that the raw answers are there.
+
+        Raises:
+            BundleError: they are not.
+        """
+        path = self.folder / "raw" / "responses.jsonl"
+        if not path.is_file():
+            said = f"{path}: is missing, and the tables were made by another version of auditor"
+            raise BundleError(said, "restore it from a copy, or use the version that made the bundle")
+
     def broken_chain(self) -> list[str]:
         """Compare the link to the run before with that run, where it lies in the same store."""
         link = self.manifest.get("previous")

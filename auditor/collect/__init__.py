@@ -330,7 +330,7 @@ class Collection:
             for key in refused:
                 account.forgive(key)
             self.rows += await self._ask(name, table.graph, [place_of(key) for key in refused])
-        self.rows += account.coverage(name)
+        self.rows += account.coverage(name) if subjects else [_nothing_to_ask(name)]
         self.gaps += [Gap(name, key, error.state, error.reason) for key, error in account.errors.items()]
         return rows
 
@@ -397,7 +397,8 @@ class Collection:
         if self.sampled is not None and self.sampling_accepted:
             left_out.clear()  # all is read that was to be
         why = NOT_ASKED if self.scope.recovery_points == "none" else NOT_SAMPLED
-        self.rows += account.coverage("recovery_point", left_out, why)
+        covered = account.coverage("recovery_point", left_out, why)
+        self.rows += covered if self.items else [_nothing_to_ask("recovery_point")]
 
     def _chosen_items(self) -> dict[str, str]:
         """Give the items whose points are read; of a sample, always the same ones for the same run."""
@@ -494,6 +495,11 @@ async def _spread(subjects: Iterable[str], work: Callable[[str], Awaitable[None]
 
     shared = [(iter(queue), min(READERS, len(queue))) for queue in queues.values()]
     await asyncio.gather(*(worker(queue) for queue, readers in shared for _ in range(readers)))
+
+
+def _nothing_to_ask(table: str) -> Coverage:
+    """Say that there was nothing to ask about: without a row the table would count as never asked for."""
+    return Coverage(table, "", CoverageState.COMPLETE, 0, 0)
 
 
 def _covered(

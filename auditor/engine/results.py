@@ -311,8 +311,8 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
                r.resource_name, r.resource_group, r.subscription_id, r.subscription_name,
                epoch(k.first_seen) AS first_seen, coalesce(t.severity_shift, 0) AS severity_shift
         FROM {_parquet(judged, rule.id)} f
-        JOIN {kind} n ON n.resource_no = f.resource_no
-        JOIN resource r ON r.resource_no = f.resource_no
+        JOIN {kind} n ON n.resource_id = f.resource_id
+        JOIN resource r ON r.resource_no = n.resource_no
         LEFT JOIN tier t ON t.tier = n.tier
         LEFT JOIN known k ON k.kind = 'finding' AND k.key = {quote(rule.id)} || '/' || f.resource_id
         WHERE f.status <> 'pass'
@@ -411,7 +411,7 @@ def _verdicts(judged: Judged, kind: str) -> tuple[str, str, list[str]]:
     rules = [rule.id for rule in judged.book.rules if rule.file.resource_type == kind]
     columns = ", ".join(f"f{n}.status" for n in range(len(rules)))
     joins = " ".join(
-        f"LEFT JOIN {_parquet(judged, rule)} f{n} ON f{n}.resource_no = n.resource_no" for n, rule in enumerate(rules)
+        f"LEFT JOIN {_parquet(judged, rule)} f{n} ON f{n}.resource_id = n.resource_id" for n, rule in enumerate(rules)
     )
     return columns, joins, rules
 

@@ -223,6 +223,10 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     _fill(con, "tier", _TIER_COLUMNS, [_tier(name, tier) for name, tier in given.standard.tiers.items()])
     covered = [(row.table, row.subscription_id, row.state.whole) for row in given.coverage]
     _fill(con, "covered", "table_name VARCHAR, subscription_id VARCHAR, whole BOOLEAN", covered)
+    # Evidence of an older version may lack whole tables: what was never asked for proves nothing by being absent.
+    asked = {row.table for row in given.coverage}
+    never = [table.name for table in catalogue.tables() if asked and table.name not in asked]
+    _fill(con, "never_asked", "table_name VARCHAR", [(name,) for name in never])
     gaps = [(gap.table, gap.resource_id) for gap in given.gaps]
     _fill(con, "gap", "table_name VARCHAR, resource_id VARCHAR", gaps)
     confirmed = [(row.table, row.subscription_id) for row in given.second if row.state.whole]

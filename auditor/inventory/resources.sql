@@ -37,6 +37,7 @@ WITH every AS (SELECT DISTINCT tenant_id FROM known_subscription UNION SELECT ''
          UNION ALL
          SELECT g.table_name, coalesce(k.tenant_id, '')
          FROM gap g LEFT JOIN known_subscription k ON k.subscription_id = split_part(g.resource_id, '/', 3)
+         UNION ALL SELECT table_name, '' FROM never_asked
      )
 SELECT e.tenant_id, list_distinct(coalesce(list(l.table_name) FILTER (l.table_name IS NOT NULL), [])) AS lacking_tables
 FROM every e LEFT JOIN lacking l ON l.tenant_id IN ('', e.tenant_id) OR e.tenant_id = ''
