@@ -79,7 +79,7 @@ class Window:
         """Requests given up since the last that worked."""
         self._patience = patience
         self._left, self._limit, self._flying = 1, 1, 0
-        self._entered, self._newest = 0, 0
+        self._entered, self._newest, self._first = 0, 0, 1
         self._longest = 0.0
         self._resets: float | None = None
         """When the window ends; None while nobody said."""
@@ -92,6 +92,7 @@ class Window:
                 now = self._patience.clock()
                 if self._resets is not None and now >= self._resets:
                     self._left, self._resets = max(self._limit - self._flying, 1), None
+                    self._first = self._entered + 1
                 if self._left > 0:
                     self._left -= 1
                     self._flying += 1
@@ -107,6 +108,10 @@ class Window:
         """Learn from the headers of the answer to query `number` (empty where there was no answer)."""
         async with self._changed:
             self._flying -= 1
+            if number < self._first:
+                # It was asked in a window that has ended since: what it says of that one is history.
+                self._changed.notify_all()
+                return
             resets = resets_after(headers)
             try:
                 remaining = int(headers.get("x-ms-user-quota-remaining", ""))
