@@ -81,6 +81,13 @@ class Window:
         self._left, self._limit, self._flying = 1, 1, 0
         self._entered, self._newest, self._first = 0, 0, 1
         self._longest = 0.0
+        self._sent: dict[int, float] = {}
+        self._fresh = (math.inf, 0.0)
+        """When the first answer of this window came, and the seconds it told."""
+        self._ends = (math.inf, 0.0)
+        """The earliest and the latest end of this window, by its answers."""
+        self._held_until = 0.0
+        self._rounded_up = self._overdrawn = False
         self._resets: float | None = None
         """When the window ends; None while nobody said."""
         self._changed = asyncio.Condition()
@@ -92,11 +99,12 @@ class Window:
                 now = self._patience.clock()
                 if self._resets is not None and now >= self._resets:
                     self._left, self._resets = max(self._limit - self._flying, 1), None
-                    self._first = self._entered + 1
+                    self._first, self._ends, self._fresh = self._entered + 1, (math.inf, 0.0), (math.inf, 0.0)
                 if self._left > 0:
                     self._left -= 1
                     self._flying += 1
                     self._entered += 1
+                    self._sent[self._entered] = now
                     return self._entered
                 if self._resets is None:
                     await self._changed.wait()
@@ -108,6 +116,7 @@ class Window:
         """Learn from the headers of the answer to query `number` (empty where there was no answer)."""
         async with self._changed:
             self._flying -= 1
+            sent = self._sent.pop(number, self._patience.clock())
             if number < self._first:
                 # It was asked in a window that has ended since: what it says of that one is history.
                 self._changed.notify_all()
@@ -128,18 +137,34 @@ class Window:
                 if resets is None and self._left == 0:
                     resets = 1.0
                 if resets is not None:
-                    self._longest = max(self._longest, resets)
-                    if remaining + 1 >= self._limit:
-                        resets = self._longest  # the first of its window: a whole one lies ahead
-                    # Whole seconds, cut or rounded up: of several answers the latest end is the right one.
-                    self._resets = max(self._resets or 0.0, self._patience.clock() + resets)
+                    end = self._end(sent, resets, fresh=remaining + 1 >= self._limit)
+                    self._resets = max(end, self._held_until)
             self._changed.notify_all()
+
+    def _end(self, sent: float, seconds: float, *, fresh: bool) -> float:
+        """Give when this window ends, as far as an answer to a query of `sent` tells it in whole `seconds`.
+
+        Nobody says whether they are cut or rounded up. Rounded up, each answer's end is late, and the earliest of them
+        is right; cut, each is early, and only the latest is safe. It shows: seconds that are cut never add up to more
+        than the window's first answer told, counted from when that came.
+        """
+        now = self._patience.clock()
+        self._longest = max(self._longest, seconds)
+        if fresh:
+            self._fresh = (now, seconds)
+            seconds = self._longest  # a whole window lies ahead
+        elif seconds + sent - self._fresh[0] > self._fresh[1] + 1e-6 and not self._overdrawn:
+            self._rounded_up = True
+        earliest, latest = self._ends
+        self._ends = (min(earliest, now + seconds), max(latest, now + seconds))
+        return self._ends[0] if self._rounded_up else self._ends[1]
 
     async def hold(self, seconds: float) -> None:
         """Let nobody pass for so long: a query was throttled."""
         async with self._changed:
-            self._left = 0
-            self._resets = max(self._resets or 0.0, self._patience.clock() + seconds)
+            self._left, self._overdrawn, self._rounded_up = 0, True, False
+            self._held_until = max(self._held_until, self._patience.clock() + seconds)
+            self._resets = max(self._resets or 0.0, self._held_until)
 
 
 class Bucket:
