@@ -19,6 +19,7 @@ from auditor.engine.compare import differences
 from auditor.engine.evaluate import evaluate
 from auditor.errors import UsageError
 from auditor.inventory import store as tables
+from auditor.inventory.database import DISK_ERRORS
 from auditor.inventory.facts import Circumstances, Facts
 from auditor.report import formats, view
 
@@ -66,7 +67,13 @@ def check_store(store: Path, as_of: datetime) -> None:
     Raises:
         UsageError: the store can't be written, or has a run of that moment.
     """
-    missing = [folder for folder in (store, *store.parents) if not folder.exists()]
+    try:
+        str(store).encode()
+    except UnicodeEncodeError as error:
+        said = f"--store {str(store)!a}: its name is not UTF-8"
+        raise UsageError(said, "name a folder whose name is text") from error
+    with bundle.writing(store):
+        missing = [folder for folder in (store, *store.parents) if not folder.exists()]
     bundle.create(store, as_of).abandon()
     for folder in missing:
         folder.rmdir()  # nothing is left of the trial
@@ -126,6 +133,9 @@ async def run(
         tell("seal", draft.id)
         about = _about(draft.id, as_of, started, given, settings) | {"identity": dict(azure.identity)}
         sealed = draft.seal(about, previous)
+    except DISK_ERRORS as error:
+        draft.abandon()
+        raise bundle.unwritable(store, error) from error
     except BaseException:
         draft.abandon()
         raise
@@ -149,10 +159,16 @@ def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, 
     if not (target / "evaluation.json").exists():
         scratch = target.with_name(f".{digest}.tmp")
         shutil.rmtree(scratch, ignore_errors=True)
-        _evaluate(found, found.covered(), given, as_of=moment, folder=scratch / "findings", tell=tell)
-        about = {"as_of": _stamp(moment), "manifest_digest": found.manifest_digest, **_judged_by(given)}
-        write_atomically(scratch / "evaluation.json", to_json(about))
-        scratch.rename(target)
+        try:
+            _evaluate(found, found.covered(), given, as_of=moment, folder=scratch / "findings", tell=tell)
+            about = {"as_of": _stamp(moment), "manifest_digest": found.manifest_digest, **_judged_by(given)}
+            write_atomically(scratch / "evaluation.json", to_json(about))
+            scratch.rename(target)
+        except OSError as error:
+            said = f"{target}: cannot be written: {error.strerror}"
+            raise UsageError(said, "judge a copy of the bundle where you may write") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return target / "findings"
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from auditor import standard
+from tests.audits import TOKEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,6 +98,9 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "two reports in one file": (["--report", "json=a", "--report", "html=a"], ["two reports"]),
     "a moment that is none": (["--as-of", "yesterday"], ["yesterday"]),
     "a moment before all moments": (["--as-of", "0001-01-01T00:00:00+14:00"], ["0001"]),
+    "a store with a name too long": (["--store", "s" * 300], ["--store", "File name too long"]),
+    "a store whose name is no text": (["--store", os.fsdecode(b"caf\xe9")], ["--store", "not UTF-8"]),
+    "a report with a name too long": (["--report", f"json={'r' * 300}"], ["--report", "File name too long"]),
     "a store that is a file": (["--store", "store-is-a-file"], ["store-is-a-file"]),
     "an expectation file that is not there": (["--expect-subscriptions", "none.txt"], ["none.txt"]),
     "an expectation file that expects nothing": (["--expect-subscriptions", "empty.txt"], ["empty.txt"]),
@@ -200,6 +207,65 @@ def test_a_folder_that_is_no_bundle_is_told(verb: str, manifest: str | None, aud
         told = auditor(verb, name)
         assert told.code == 2, told.err
         assert told.err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audit", "--store", "secret/x"),
+        ("report", "latest", "--store", "secret/x"),
+        ("report", "secret/x"),
+        ("verify", "secret/x"),
+    ],
+)
+def test_a_folder_that_may_not_be_looked_into_is_told(
+    words: tuple[str, ...], auditor: Auditor, tiny: Simulator, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").mkdir(mode=0)
+    tmp_path.chmod(0o755)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # to root nothing is closed
+    try:
+        told = auditor(*words, *(("--arm-endpoint", tiny.url) if words[0] == "audit" else ()))
+    finally:
+        os.seteuid(user)
+    assert told.code == 2
+    assert "secret/x" in told.err
+    assert "Permission denied" in told.err
+    (tmp_path / "secret").rmdir()  # which is still empty
+
+
+@pytest.mark.parametrize("verb", ["report", "evaluate", "verify"])
+def test_a_bundle_with_a_name_too_long_is_told(verb: str, auditor: Auditor) -> None:
+    told = auditor(verb, "b" * 5000)
+    assert told.code == 2
+    assert "File name too long" in told.err
+    assert len(told.err) < 1000
+
+
+_ON_A_SMALL_DISK = """\
+import resource, sys
+from auditor import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), -1))
+sys.exit(cli._run())
+"""
+
+
+@pytest.mark.parametrize("room", [0, 14_000, 60_000])
+def test_a_disk_that_takes_no_more_is_told_and_nothing_is_left(room: int, served: Simulator, tmp_path: Path) -> None:
+    words = ["audit", "--arm-endpoint", served.url, "--store", str(tmp_path / "s"), "--report", "json", "-q"]
+    told = subprocess.run(
+        [sys.executable, "-c", _ON_A_SMALL_DISK, str(room), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"AUDITOR_TOKEN": TOKEN},
+    )
+    assert told.returncode == 2, told.stderr
+    assert "cannot be written: " in told.stderr
+    assert "File too large" in told.stderr
+    assert not list(tmp_path.glob("s/*"))
 
 
 def test_a_bundle_that_is_not_there_is_told(auditor: Auditor) -> None:
