@@ -136,8 +136,13 @@ def parse(text: str, path: str) -> Document:
         raise DocumentError([Fault(path, mark.line + 1 if mark else 0, said, "correct the YAML here")]) from error
     except yaml.YAMLError as error:
         raise DocumentError([Fault(path, 0, str(error).splitlines()[0], "correct the YAML")]) from error
+    except RecursionError as error:
+        raise DocumentError([Fault(path, 0, "is nested too deeply", "write it flatter")]) from error
     reader = _Reader(path)
-    data = reader.value(node, ()) if node is not None else None
+    try:
+        data = reader.value(node, ()) if node is not None else None
+    except RecursionError as error:
+        raise DocumentError([Fault(path, 0, "is nested too deeply", "write it flatter")]) from error
     if reader.faults:
         raise DocumentError(reader.faults)
     return Document(path, data, reader.lines)
@@ -170,7 +175,15 @@ class _Reader:
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*key, number)) for number, item in enumerate(node.value)]
-        return _scalar(node) if isinstance(node, yaml.ScalarNode) else None
+        return self._scalar(node) if isinstance(node, yaml.ScalarNode) else None
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        try:
+            return _scalar(node)
+        except ValueError:  # Python refuses to read numbers of thousands of digits
+            said = f"{node.value[:20]}… is a number of {len(node.value)} digits"
+            self.faults.append(Fault(self.path, node.start_mark.line + 1, said, "write a smaller one, or quote it"))
+            return None
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -181,8 +194,7 @@ class _Reader:
                 continue
             name = name_node.value
             if name_node.tag == "tag:yaml.org,2002:merge":
-                for part in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
-                    merged |= self.value(part, key)
+                merged |= self._merged(value_node, key)
                 continue
             if name in result:
                 said = f"key {name!r} is given twice"
@@ -190,6 +202,18 @@ class _Reader:
             self.lines[*key, name] = name_node.start_mark.line + 1
             result[name] = self.value(value_node, (*key, name))
         return merged | result
+
+    def _merged(self, node: yaml.Node, key: Key) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if isinstance(part, yaml.MappingNode):
+                merged |= self.value(part, key)
+            else:
+                line = part.start_mark.line + 1
+                self.faults.append(
+                    Fault(self.path, line, "`<<` takes keys from a mapping", "name one, such as `*base`")
+                )
+        return merged
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

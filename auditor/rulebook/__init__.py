@@ -270,6 +270,21 @@ def sentence(
     return _FIELD.sub(fill, text)
 
 
+_SPEC = re.compile(r"[-+ ]?,?(\.\d{1,2})?[efg%]?")
+"""How a number may be shown: what `format` takes for whole numbers and fractions alike."""
+
+
+def misspelt(text: str) -> str:
+    """Say what can't be filled in a message; "" where all of it can."""
+    for field in _FIELD.finditer(text):
+        if field[2] is not None and not _SPEC.fullmatch(field[2]):
+            return f"{field[0]} does not say how to show a number; write {{{field[1]}:.0f}} or {{{field[1]}}}"
+    rest = _FIELD.sub("", text)
+    if "{" in rest or "}" in rest:
+        return "a brace in it is no {column}, {column:.0f} or {column:,.1f}"
+    return ""
+
+
 def fields(message: str | Mapping[str, str]) -> set[str]:
     """Give the evidence columns that a message names."""
     texts: Iterable[str] = [message] if isinstance(message, str) else message.values()

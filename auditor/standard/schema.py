@@ -21,6 +21,8 @@ def _duration(text: str) -> str:
 
 Duration = Annotated[str, BeforeValidator(str), AfterValidator(_duration)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+DueDays = Annotated[int, Field(ge=1, le=36500)]
 SeverityName = Literal["critical", "high", "medium", "low", "info"]
 
 
@@ -59,7 +61,7 @@ class SnapshotTier(Part):
 
     daily_keep: Duration | None = None
     accept: list[Literal["instant_restore", "disk_backup", "restore_point", "snapshot"]] = []
-    max_missing: int = Field(default=0, ge=0)
+    max_missing: Count = 0
 
 
 class Redundancy(Part):
@@ -123,7 +125,7 @@ class RestoreTest(Part):
 
     cadence: Duration | None = None
     sample_pct: Percent | None = None
-    sample_min: int | None = None
+    sample_min: Count | None = None
     types: list[str] = []
     isolated_target: bool | None = None
     cross_region_cadence: Duration | None = None
@@ -157,7 +159,7 @@ class ClassRule(Part):
     """Which resources get which tier."""
 
     name: str = Field(min_length=1)
-    precedence: int
+    precedence: int = Field(ge=-1_000_000, le=1_000_000)
     match: Match
     tier: str
     owner: str | None = None
@@ -213,9 +215,9 @@ class Timing(Part):
 class PerDisk(Part):
     """How many snapshots a disk may have."""
 
-    warn: int = 10
-    bad: int = 30
-    limit_guard: int = 400
+    warn: Count = 10
+    bad: Count = 30
+    limit_guard: Count = 400
 
 
 class SnapshotNetwork(Part):
@@ -299,7 +301,7 @@ class StandardFile(Part):
     population: PopulationRules = PopulationRules()
     timing: Timing = Timing()
     owner_tags: list[str] = []
-    sla_days: dict[SeverityName, int] = {}
+    sla_days: dict[SeverityName, DueDays] = {}
     tiers: dict[str, dict[str, Any]]
     classes: list[ClassRule] = []
     default_tier: str

@@ -53,6 +53,11 @@ def test_merge_keys_and_anchors_work() -> None:
         ("? [x]\n: 1\n", "file.yaml:1: a key must be a single word"),
         ("a: *nowhere\n", "file.yaml:1"),
         ("a: &a [*a]\n", "file.yaml:1"),
+        ("a:\n  <<: 5\n", "file.yaml:2: `<<` takes keys from a mapping"),
+        ("a: {<<: [{x: 1}, [2]]}\n", "file.yaml:1: `<<` takes keys from a mapping"),
+        ("a: 1\nb: " + "9" * 5000, "file.yaml:2: 99999999999999999999… is a number of 5000 digits"),
+        ("[" * 100_000, "nesting depth"),
+        ("- " * 500, "nested too deeply"),
         ("a: !!python/object:os.system x\nb: \x07", "file.yaml"),
     ],
 )

@@ -92,6 +92,22 @@ def test_mistakes_name_file_line_and_remedy(tmp_path: Path, old: str, new: str, 
         assert words in said
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("new_vm_grace: 24h", "new_vm_grace: 99999999999y", "longer than 1000 years"),
+        ("new_vm_grace: 24h", "new_vm_grace: 1000.1y", "longer than 1000 years"),
+        ("high: 14", "high: 99999999999", "36500"),
+        ("high: 14", "high: 0", "greater than or equal to 1"),
+        ("high: 14", "high: -14", "greater than or equal to 1"),
+    ],
+)
+def test_a_time_that_nobody_sees_end_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+    with pytest.raises(DocumentError, match=r"standard\.yaml:\d+: ") as caught:
+        read_changed(tmp_path, old, new)
+    assert told in str(caught.value)
+
+
 def test_one_mistake_in_a_tier_is_told_once_though_others_inherit_it(tmp_path: Path) -> None:
     with pytest.raises(DocumentError) as caught:
         read_changed(tmp_path, "max_gap: 1d", "max_gap: soon")
