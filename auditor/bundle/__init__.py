@@ -302,7 +302,7 @@ class Bundle:
             raise BundleError(f"{folder}: no bundle here (no manifest.json)", "name a folder run=…") from error
         except KeyError as error:
             raise BundleError(f"{path}: {error} is missing in it", "restore it from a copy") from error
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise BundleError(f"{path}: cannot be read: {error}", "restore it from a copy") from error
         version = str(self.manifest.get("schema_version", ""))
         if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
@@ -354,7 +354,7 @@ class Bundle:
     def _json(self, name: str) -> Any:
         try:
             return json.loads((self.folder / name).read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BundleError(f"{self.folder / name}: cannot be read: {error}", "restore it from a copy") from error
 
     def broken_chain(self) -> list[str]:

@@ -63,6 +63,10 @@ FILES = {
     "config.yaml": "fail_onn: high\n",
     "config_value.yaml": "store: x\nfail_on: urgent\n",
     "config_list.yaml": "- a\n- b\n",
+    "config_blank.yaml": "subscription: ' '\n",
+    "config_empty.yaml": "subscription: []\n",
+    "config_merge.yaml": "<<: 5\n",
+    "config_long.yaml": f"expect_subscriptions: {'9' * 5000}\n",
     "empty.txt": "# nobody\n\n",
     "latin.txt": "caf\u00e9",
     "store-is-a-file": "",
@@ -97,12 +101,26 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "a report onto a folder": (["--report", "json=rules"], ["rules"]),
     "two reports in one file": (["--report", "json=a", "--report", "html=a"], ["two reports"]),
     "a moment that is none": (["--as-of", "yesterday"], ["yesterday"]),
+    "a moment before there was an Azure": (["--as-of", "0001-01-02"], ["0001-01-02", "2000"]),
+    "a moment that nobody sees": (["--as-of", "9999-12-31T23:59:59Z"], ["9999-12-31", "2200"]),
     "a moment before all moments": (["--as-of", "0001-01-01T00:00:00+14:00"], ["0001"]),
     "a store with a name too long": (["--store", "s" * 300], ["--store", "File name too long"]),
     "a store whose name is no text": (["--store", os.fsdecode(b"caf\xe9")], ["--store", "not UTF-8"]),
     "a report with a name too long": (["--report", f"json={'r' * 300}"], ["--report", "File name too long"]),
     "a store that is a file": (["--store", "store-is-a-file"], ["store-is-a-file"]),
     "an expectation file that is not there": (["--expect-subscriptions", "none.txt"], ["none.txt"]),
+    "a number of subscriptions without end": (["--expect-subscriptions", "9" * 5000], ["--expect-subscriptions"]),
+    "a subscription without a name": (["-s", ""], ["--subscription is given, but names nothing"]),
+    "a subscription of blanks": (["-s", "a", "--subscription", " "], ["--subscription is given, but names nothing"]),
+    "a subscription of commas": (["-s", " , "], ["--subscription is given, but names nothing"]),
+    "a management group without a name": (["--management-group", " "], ["--management-group is given"]),
+    "an exclusion without a name": (["--exclude-subscription", ""], ["--exclude-subscription is given"]),
+    "a tenant without a name": (["--tenant", " "], ["--tenant is given"]),
+    "an empty expectation": (["--expect-subscriptions", ""], ["--expect-subscriptions is given"]),
+    "a configuration without a name": (["--config", "config_blank.yaml"], ["subscription in the configuration"]),
+    "a configuration with an empty list": (["--config", "config_empty.yaml"], ["subscription in the configuration"]),
+    "a configuration that merges a number": (["--config", "config_merge.yaml"], ["config_merge.yaml:1", "`<<`"]),
+    "a configuration with a number without end": (["--config", "config_long.yaml"], ["config_long.yaml:1", "5000"]),
     "an expectation file that expects nothing": (["--expect-subscriptions", "empty.txt"], ["empty.txt"]),
     "an expectation file that is not UTF-8": (["--expect-subscriptions", "latin.txt"], ["UTF-8"]),
     "a gap in a table that there is none of": (
@@ -165,6 +183,39 @@ def test_a_loopback_server_needs_the_token(
     assert (told.code, "AUDITOR_TOKEN" in told.err, list(tmp_path.iterdir())) == (2, True, [])
 
 
+@pytest.mark.parametrize(
+    "variable",
+    [f"AUDITOR_{it}" for it in ("SUBSCRIPTION", "MANAGEMENT_GROUP", "EXCLUDE_SUBSCRIPTION", "TENANT")],
+)
+@pytest.mark.parametrize("text", ["", " ", " , "])
+def test_a_variable_that_ci_left_empty_does_not_widen_the_audit(
+    variable: str, text: str, auditor: Auditor, tiny: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+    tiny.log.clear()
+    told = auditor("audit", "--arm-endpoint", tiny.url)
+    assert (told.code, tiny.log) == (2, [])
+    assert f"{variable} is given, but names nothing" in told.err
+
+
+@pytest.mark.parametrize("token", ["a\nb", "a\r", "caf\u00e9"])
+def test_a_token_that_is_none_is_told(
+    token: str, auditor: Auditor, tiny: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDITOR_TOKEN", token)
+    told = auditor("audit", "--arm-endpoint", tiny.url)
+    assert (told.code, "AUDITOR_TOKEN" in told.err) == (2, True)
+
+
+@pytest.mark.parametrize("body", [b"a: \xe4", b"a: 2026-13-45", b"a: " + b"9" * 5000, b"- " * 500, b"[" * 5000])
+def test_an_estate_that_is_none_is_told(body: bytes, auditor: Auditor, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_bytes(body)
+    told = auditor("demo", "--estate", "e.yaml")
+    assert told.code == 2
+    assert "e.yaml" in told.err
+    assert not (tmp_path / "audits").exists()
+
+
 def test_an_ambiguous_name_is_told_and_leaves_nothing(auditor: Auditor, tiny: Simulator, tmp_path: Path) -> None:
     told = auditor("audit", "--arm-endpoint", tiny.url, "-s", "twin", "--report", "json")
     assert told.code == 2
@@ -193,6 +244,8 @@ def test_a_run_is_never_overwritten(auditor: Auditor, tiny: Simulator, tmp_path:
         '{"run": 1, "files": []}',
         '{"run": {}, "files": []}',
         "\x00\xff",
+        "[" * 100_000,
+        f'{{"run": {"9" * 5000}}}',
         '{"run": {"as_of": "soon"}, "files": []}',
         '{"run": {"as_of": "2026-11-22T06:00:00Z"}, "files": [1]}',
         '{"schema_version": "7.0", "run": {"as_of": "2026-11-22T06:00:00Z"}, "files": []}',
