@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from auditor import __version__, bundle, gate, history, inputs
 from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import FirstKept, Scope, collect
-from auditor.engine import results
+from auditor.engine import damaged, results
 from auditor.engine.compare import differences
 from auditor.engine.evaluate import evaluate
 from auditor.errors import UsageError
@@ -99,10 +99,12 @@ async def run(
     Stopped while it collects, it leaves what it has read for `interrupted` of a later call.
 
     Raises:
-        UsageError: the store can't be written, or has a run of that moment.
+        UsageError: the store can't be written, has a run of that moment, or the run before that one is damaged.
         NoRunError: nothing could be read at all.
     """
     previous = history.before(store, as_of)
+    if previous is not None:
+        damaged.demand_tables(previous, inventory=False)
     draft = bundle.create(store, as_of, purpose(settings))
     started = datetime.now(UTC)
     try:
@@ -160,7 +162,8 @@ def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, 
         scratch = target.with_name(f".{digest}.tmp")
         shutil.rmtree(scratch, ignore_errors=True)
         try:
-            _evaluate(found, found.covered(), given, as_of=moment, folder=scratch / "findings", tell=tell)
+            with damaged.reading(found):
+                _evaluate(found, found.covered(), given, as_of=moment, folder=scratch / "findings", tell=tell)
             about = {"as_of": _stamp(moment), "manifest_digest": found.manifest_digest, **_judged_by(given)}
             write_atomically(scratch / "evaluation.json", to_json(about))
             scratch.rename(target)
@@ -196,16 +199,18 @@ def read(
     judged = results.Judged(
         found, findings or found.folder / "findings", given.book, given.standard, given.waivers, given.self_test, moment
     )
-    with Facts.open(found.inventory, _circumstances(found, found.covered(), given, moment)) as facts:
-        made = results.read(judged, facts)
-    allowed = found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete
-    judgement = gate.judge(
-        made.findings,
-        made.coverage,
-        made.gaps,
-        threshold=threshold or found.run["fail_on"],
-        allowed_gaps=tuple(allowed),
-    )
+    about = _circumstances(found, found.covered(), given, moment)
+    with damaged.reading(found, findings):
+        with Facts.open(found.inventory, about) as facts:
+            made = results.read(judged, facts)
+        allowed = found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete
+        judgement = gate.judge(
+            made.findings,
+            made.coverage,
+            made.gaps,
+            threshold=threshold or found.run["fail_on"],
+            allowed_gaps=tuple(allowed),
+        )
     return replace(made, gate=judgement)
 
 
@@ -219,7 +224,9 @@ def verify(found: Bundle, tell: Tell = silent) -> Iterator[tuple[str, list[str]]
         return  # what was changed proves nothing by being judged again
     tell("verify", "verdicts")
     again = evaluate_again(found, inputs.of_bundle(found), tell=tell)
-    yield "the verdicts follow from the evidence", differences(found.folder / "findings", again)
+    with damaged.reading(found):
+        wrong = differences(found.folder / "findings", again)
+    yield "the verdicts follow from the evidence", wrong
 
 
 def wanted_reports(asked: Sequence[str]) -> dict[str, Path | None]:

@@ -333,8 +333,21 @@ class Bundle:
         return RawReader(self.folder)
 
     def covered(self) -> Covered:
-        """Read coverage.json."""
+        """Read coverage.json.
+
+        Raises:
+            BundleError: it is not what `Draft.write_coverage` writes.
+        """
         found = self._json("coverage.json")
+        try:
+            return self._covered(found)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            path = self.folder / "coverage.json"
+            raise BundleError(f"{path}: is not what auditor writes ({said})", "restore it from a copy") from error
+
+    @staticmethod
+    def _covered(found: Any) -> Covered:
         return Covered(
             tuple(Coverage(**{**row, "state": CoverageState(row["state"])}) for row in found["coverage"]),
             tuple(Gap(**{**row, "state": CoverageState(row["state"])}) for row in found["gaps"]),

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 
 from auditor import standard
 from tests.audits import TOKEN
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from auditor.simulator import Simulator
     from tests.audits import Audited
@@ -347,6 +350,60 @@ def test_a_bundle_that_was_changed_proves_nothing(
     assert told.code == 2
     assert "sealed" in told.err or "missing" in told.err
     assert not (folder / "reports").exists()
+
+
+def parquet(select: str) -> Callable[[Path], object]:
+    return lambda path: duckdb.execute(f"COPY ({select.format(path=path)}) TO '{path}' (FORMAT parquet)")
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"garbage")
+
+
+_NOT_OURS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "no bytes": ("findings/vm-unprotected.parquet", lambda path: path.write_bytes(b"")),
+    "no rows": ("findings/vm-unprotected.parquet", parquet("SELECT * FROM '{path}' LIMIT 0")),
+    "other findings": ("findings/vm-unprotected.parquet", parquet("SELECT 1 AS x")),
+    "a list": ("coverage.json", lambda path: path.write_text("[]")),
+    "a row too few": ("coverage.json", lambda path: path.write_text('{"coverage": [{}], "gaps": []}')),
+    "coverage nested without end": ("coverage.json", lambda path: path.write_text("[" * 100_000)),
+    "garbage for history": ("history.parquet", garbage),
+    "other history": ("history.parquet", parquet("SELECT 1 AS kind")),
+    "garbage for a table": ("inventory/vm.parquet", garbage),
+    "a table of others": ("inventory/vm.parquet", parquet("SELECT 1 AS x")),
+}
+
+
+@pytest.mark.parametrize(
+    ("verb", "case"),
+    [
+        *(("report latest", case) for case in _NOT_OURS),
+        ("evaluate latest", "a list"),
+        ("evaluate latest", "garbage for history"),
+        ("evaluate latest", "a table of others"),
+        ("verify latest", "other findings"),
+        ("audit", "other history"),
+        ("audit", "other findings"),
+    ],
+)
+def test_a_damaged_bundle_that_was_sealed_anew_is_told_by_the_file(
+    verb: str, case: str, finished: Audited, auditor: Auditor, tiny: Simulator
+) -> None:
+    name, harm = _NOT_OURS[case]
+    folder = Path("audits", finished.bundle.folder.name)
+    shutil.copytree(finished.bundle.folder, folder)
+    harm(folder / name)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    for entry in manifest["files"]:
+        entry["sha256"] = hashlib.sha256((folder / entry["path"]).read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    tiny.log.clear()
+    told = auditor(*verb.split(), *(("--arm-endpoint", tiny.url, "-q") if verb == "audit" else ()))
+    assert told.code == 2, told.err
+    assert name in told.err
+    assert tiny.log == []
+    assert not (folder / "reports").exists()
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_a_broken_earlier_run_is_told_before_the_new_one_begins(
