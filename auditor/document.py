@@ -24,6 +24,16 @@ Key = tuple[str | int, ...]
 MOST_VALUES = 1_000_000
 """A file with more is a mistake or an attack: aliases of aliases multiply."""
 
+_PLAINLY = {
+    "model_type": "must be a block of `key: value` lines",
+    "model_attributes_type": "must be a block of `key: value` lines",
+    "dict_type": "must be a block of `key: value` lines",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "string_too_short": "must say something",
+}
+"""What pydantic says in the words of its own classes, said in those of the file."""
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)?\.[0-9]+([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+")
@@ -63,7 +73,7 @@ class Document:
             elif problem["type"] == "missing":
                 found.append(self.fault(where[:-1], f"{name!r} is missing", "add it"))
             else:
-                message = problem["msg"].removeprefix("Value error, ")
+                message = _PLAINLY.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
                 found.append(self.fault(where, f"{name}: {message}" if name else message))
         return found
 

@@ -156,6 +156,9 @@ def _kept(scope: Scope, previous: Bundle | None, interrupted: Interrupted | None
 def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, tell: Tell = silent) -> Path:
     """Judge a bundle anew; give the folder of its findings, below `evaluations/`. Nothing else changes."""
     moment = as_of or found.as_of
+    if moment < found.as_of:
+        said = f"--as-of {_stamp(moment)} lies before the evidence, which is as of {_stamp(found.as_of)}"
+        raise UsageError(said, "name its moment or a later one, or an earlier run")
     digest = bundle.digest_of(given.book.digest, given.standard.digest, given.waivers_text, _stamp(moment))
     target = found.folder / "evaluations" / digest
     if not (target / "evaluation.json").exists():
@@ -229,8 +232,12 @@ def verify(found: Bundle, tell: Tell = silent) -> Iterator[tuple[str, list[str]]
     yield "the verdicts follow from the evidence", wrong
 
 
-def wanted_reports(asked: Sequence[str]) -> dict[str, Path | None]:
+def wanted_reports(asked: Sequence[str], read: Sequence[object] = ()) -> dict[str, Path | None]:
     """Read `--report KIND[=PATH]`: kind -> path, None for its place in the bundle; ("",) asks for none.
+
+    Args:
+        asked: the option's texts.
+        read: files and folders that the run reads, which no report may replace; None for one that is not given.
 
     Raises:
         UsageError: an unknown kind, one that can't be made here, or a path that can't be written.
@@ -244,6 +251,9 @@ def wanted_reports(asked: Sequence[str]) -> dict[str, Path | None]:
     targets = [target for target in wanted.values() if target is not None]
     for target in targets:
         bundle.demand_writable(target)
+        for source in (Path(str(it)).resolve() for it in read if it is not None):
+            if target.resolve() == source or source in target.resolve().parents:
+                raise UsageError(f"--report …={target}: would replace an input of this run", "name another file")
         if targets.count(target) > 1:
             raise UsageError(f"--report …={target}: two reports cannot be one file", "give each its own")
     return wanted

@@ -324,6 +324,11 @@ class Bundle:
         """Give the file with what this run had to know of earlier ones."""
         return self.folder / "history.parquet"
 
+    @property
+    def sealed_places(self) -> list[Path]:
+        """Give the files and folders that nothing may be written to any more."""
+        return [self.folder / name for name in sorted({"manifest.json", *(it.split("/")[0] for it in self._listed)})]
+
     def pages(self, table: str) -> Iterator[Page]:
         """Read the response bodies of a table, in the order received."""
         return self._reader.pages(table)

@@ -152,7 +152,13 @@ def read(folders: Sequence[Path] = (), choice: RuleChoice | None = None, *, ship
     for root in [*([assets.rules()] if shipped else []), *folders]:
         if not root.is_dir():
             raise UsageError(f"--rules {root}: no such folder", "name a folder that holds rule files")
-        for path in _files(root):
+        paths = _files(root)
+        if not paths:
+            others = sorted(root.rglob("*.yml"))
+            said = f"{others[0].name} is not read" if others else "it is empty of rule files"
+            remedy = "rename it to .yaml" if others else "put rules there as <area>/<rule-id>.yaml; see rules/README.md"
+            raise UsageError(f"--rules {root}: no rule in it: {said}", remedy)
+        for path in paths:
             try:
                 rules.append(_rule(path, root))
             except DocumentError as error:

@@ -63,6 +63,12 @@ FILES = {
     "sqlrules/protection/my-rule.yaml": RULE.replace("FROM vm v", "FROM vmm v")
     + "messages: {x: y}\ntests:\n  - {name: n, given: {vm: [{resource_id: /a}]}, expect: {/a: pass}}\n"
     "cannot: {fail: none, unknown: none}\n",
+    "norules/readme.txt": "",
+    "ymlrules/protection/my-rule.yml": RULE,
+    "good.yaml": _SHIPPED,
+    "good-waivers.yaml": "waivers: []\n",
+    "good-c.yaml": "fail_on: high\n",
+    "expected.txt": "a\n",
     "config.yaml": "fail_onn: high\n",
     "config_value.yaml": "store: x\nfail_on: urgent\n",
     "config_list.yaml": "- a\n- b\n",
@@ -98,6 +104,22 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "two waivers of one id": (["--waivers", "waivers_twice.yaml"], ["waivers_twice.yaml:12", "W-1"]),
     "an unknown key in a rule": (["--rules", "rules"], ["my-rule.yaml:3", "severty", "severity"]),
     "a rule that reads an unknown table": (["--rules", "sqlrules"], ["my-rule.yaml", "vmm"]),
+    "a folder without rules": (["--rules", "norules"], ["norules", "no rule in it", "<rule-id>.yaml"]),
+    "a folder of rules of another ending": (["--rules", "ymlrules"], ["my-rule.yml", "rename it to .yaml"]),
+    "a report over the standard": (["--standard", "good.yaml", "--report", "json=good.yaml"], ["good.yaml", "input"]),
+    "a report over the waivers": (
+        ["--waivers", "good-waivers.yaml", "--report", "json=./good-waivers.yaml"],
+        ["good-waivers.yaml", "input"],
+    ),
+    "a report over the configuration": (["--config", "good-c.yaml", "--report", "json=good-c.yaml"], ["good-c.yaml"]),
+    "a report over a rule": (
+        ["--rules", "rules", "--report", "html=rules/protection/my-rule.yaml"],
+        ["my-rule.yaml", "input"],
+    ),
+    "a report over what is expected": (
+        ["--expect-subscriptions", "expected.txt", "--report", "json=expected.txt"],
+        ["expected.txt", "input"],
+    ),
     "a folder of rules that is not there": (["--rules", "nowhere"], ["nowhere"]),
     "an unknown kind of report": (["--report", "htm"], ["html"]),
     "a report in a folder that is not there": (["--report", "json=no/where.json"], ["no"]),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditor.document import did_you_mean, load, parse
-from auditor.errors import DocumentError
+from auditor.errors import DocumentError, Fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +63,12 @@ def test_merge_keys_and_anchors_work() -> None:
 )
 def test_faults_name_file_and_line(text: str, told: str) -> None:
     assert told in fault(text)
+
+
+def test_a_file_that_is_another_one_does_not_flood_the_screen() -> None:
+    said = str(DocumentError([Fault("f.yaml", line, "unknown key") for line in range(1, 301)]))
+    assert said.count("unknown key") == 50
+    assert said.endswith("… and 250 more")
 
 
 def test_many_aliases_do_not_explode() -> None:
