@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -271,7 +272,11 @@ def sentence(
         value = values.get(field[1])
         if value is None:
             return "unknown"
-        return format(value, field[2]) if field[2] and isinstance(value, int | float) else str(value)
+        if not field[2] or not isinstance(value, int | float):
+            return str(value)
+        if field[1].endswith("_pct") and field[2] == ".1f":
+            value = math.ceil(value * 10 - 1e-9) / 10  # as reports write a share: never smaller than it is
+        return format(value, field[2])
 
     return _FIELD.sub(fill, text)
 

@@ -259,6 +259,7 @@ def test_sentences_fill_in_values_and_never_break() -> None:
     }
     assert rulebook.sentence("old", messages, {"age": 30.6, "name": "x"}) == "31 h, x"
     assert rulebook.sentence("old", messages, {"age": None}) == "unknown h, unknown"
+    assert rulebook.sentence("old", {"old": "{missing_pct:.1f} %"}, {"missing_pct": 3.41}) == "3.5 %"
     assert rulebook.sentence("both", messages, {}, "de") == "deutsch"
     assert rulebook.sentence("both", messages, {}, "fr") == "english"
     assert rulebook.sentence("never_heard", messages, {}) == "never heard"
