@@ -24,6 +24,16 @@ Key = tuple[str | int, ...]
 MOST_VALUES = 1_000_000
 """A file with more is a mistake or an attack: aliases of aliases multiply."""
 
+_PLAINLY = {
+    "model_type": "must be a block of `key: value` lines",
+    "model_attributes_type": "must be a block of `key: value` lines",
+    "dict_type": "must be a block of `key: value` lines",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "string_too_short": "must say something",
+}
+"""What pydantic says in the words of its own classes, said in those of the file."""
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)?\.[0-9]+([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+")
@@ -63,7 +73,7 @@ class Document:
             elif problem["type"] == "missing":
                 found.append(self.fault(where[:-1], f"{name!r} is missing", "add it"))
             else:
-                message = problem["msg"].removeprefix("Value error, ")
+                message = _PLAINLY.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
                 found.append(self.fault(where, f"{name}: {message}" if name else message))
         return found
 
@@ -136,8 +146,13 @@ def parse(text: str, path: str) -> Document:
         raise DocumentError([Fault(path, mark.line + 1 if mark else 0, said, "correct the YAML here")]) from error
     except yaml.YAMLError as error:
         raise DocumentError([Fault(path, 0, str(error).splitlines()[0], "correct the YAML")]) from error
+    except RecursionError as error:
+        raise DocumentError([Fault(path, 0, "is nested too deeply", "write it flatter")]) from error
     reader = _Reader(path)
-    data = reader.value(node, ()) if node is not None else None
+    try:
+        data = reader.value(node, ()) if node is not None else None
+    except RecursionError as error:
+        raise DocumentError([Fault(path, 0, "is nested too deeply", "write it flatter")]) from error
     if reader.faults:
         raise DocumentError(reader.faults)
     return Document(path, data, reader.lines)
@@ -170,7 +185,15 @@ class _Reader:
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*key, number)) for number, item in enumerate(node.value)]
-        return _scalar(node) if isinstance(node, yaml.ScalarNode) else None
+        return self._scalar(node) if isinstance(node, yaml.ScalarNode) else None
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        try:
+            return _scalar(node)
+        except ValueError:  # Python refuses to read numbers of thousands of digits
+            said = f"{node.value[:20]}… is a number of {len(node.value)} digits"
+            self.faults.append(Fault(self.path, node.start_mark.line + 1, said, "write a smaller one, or quote it"))
+            return None
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -181,8 +204,7 @@ class _Reader:
                 continue
             name = name_node.value
             if name_node.tag == "tag:yaml.org,2002:merge":
-                for part in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
-                    merged |= self.value(part, key)
+                merged |= self._merged(value_node, key)
                 continue
             if name in result:
                 said = f"key {name!r} is given twice"
@@ -190,6 +212,18 @@ class _Reader:
             self.lines[*key, name] = name_node.start_mark.line + 1
             result[name] = self.value(value_node, (*key, name))
         return merged | result
+
+    def _merged(self, node: yaml.Node, key: Key) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if isinstance(part, yaml.MappingNode):
+                merged |= self.value(part, key)
+            else:
+                line = part.start_mark.line + 1
+                self.faults.append(
+                    Fault(self.path, line, "`<<` takes keys from a mapping", "name one, such as `*base`")
+                )
+        return merged
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

@@ -26,6 +26,10 @@ class ExitCode(IntEnum):
     """SIGTERM; nothing half-written is left."""
 
 
+MOST_TOLD = 50
+"""Faults of a file that are told; a file with more is most likely another one than was meant."""
+
+
 class AuditorError(Exception):
     """Base of every error that is told to the user instead of shown as a traceback."""
 
@@ -64,7 +68,10 @@ class DocumentError(UsageError):
 
     def __init__(self, faults: list[Fault]) -> None:
         """Collect `faults` in the order of the file."""
-        super().__init__("\n".join(str(fault) for fault in faults))
+        told = [str(fault) for fault in faults[:MOST_TOLD]]
+        if len(faults) > MOST_TOLD:
+            told.append(f"… and {len(faults) - MOST_TOLD} more")
+        super().__init__("\n".join(told))
         self.faults = faults
 
 

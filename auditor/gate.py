@@ -42,7 +42,8 @@ def judge(
     by_severity = Counter(f.severity for f in failing)
     for severity in Severity:
         if by_severity[severity]:
-            said = f"{by_severity[severity]} {severity.value} findings, threshold {threshold}"
+            number = by_severity[severity]
+            said = f"{number} {severity.value} {'finding' if number == 1 else 'findings'}, threshold {threshold}"
             reasons.append(GateReason("findings", by_severity[severity], said))
     if expired:
         names = sorted({str(f.waiver["id"]) for f in expired if f.waiver})
@@ -70,7 +71,9 @@ def _incomplete(
     forgiven = bool(lacking or gaps) and not short and not open_gaps
     unknown = sum(f.status is Status.UNKNOWN for f in findings)
     if unknown and not forgiven:
-        reasons.append(GateReason("unknown", unknown, f"{unknown} verdicts are unknown"))
+        reasons.append(
+            GateReason("unknown", unknown, f"{unknown} verdicts are unknown" if unknown > 1 else "1 verdict is unknown")
+        )
     return reasons
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auditor import rulebook, standard
 from auditor.engine import ruletests
-from auditor.errors import DocumentError
+from auditor.errors import DocumentError, UsageError
+from auditor.inventory.database import DISK_ERRORS
 from auditor.inventory.facts import Facts
 
 if TYPE_CHECKING:
@@ -65,8 +67,12 @@ def read(
     book = rulebook.read(rule_folders, chosen.file.rules, shipped=shipped)
     waivers = standard.read_waivers(waivers_path, chosen)
     standard.unknown_rules(waivers, waivers_path, {rule.id for rule in book.rules})
-    with Facts.empty(chosen) as empty:
-        outcomes = ruletests.run_all(book.rules, empty)
+    try:
+        with Facts.empty(chosen) as empty:
+            outcomes = ruletests.run_all(book.rules, empty)
+    except DISK_ERRORS as error:  # the rules' tests need tables of their own for a moment
+        said = f"the temporary folder {tempfile.gettempdir()} cannot be written: {str(error).splitlines()[0]}"
+        raise UsageError(said, "make room there, or set TMPDIR to another folder") from error
     failed = [fault for rule in book.rules for fault in ruletests.faults(rule, outcomes)]
     if failed:
         raise DocumentError(failed)

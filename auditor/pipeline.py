@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from auditor import __version__, bundle, gate, history, inputs
 from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import FirstKept, Scope, collect
-from auditor.engine import results
+from auditor.engine import damaged, results
 from auditor.engine.compare import differences
 from auditor.engine.evaluate import evaluate
 from auditor.errors import UsageError
 from auditor.inventory import catalogue
 from auditor.inventory import store as tables
+from auditor.inventory.database import DISK_ERRORS
 from auditor.inventory.facts import Circumstances, Facts
 from auditor.report import formats, view
 
@@ -69,7 +70,13 @@ def check_store(store: Path, as_of: datetime) -> None:
     Raises:
         UsageError: the store can't be written, or has a run of that moment.
     """
-    missing = [folder for folder in (store, *store.parents) if not folder.exists()]
+    try:
+        str(store).encode()
+    except UnicodeEncodeError as error:
+        said = f"--store {str(store)!a}: its name is not UTF-8"
+        raise UsageError(said, "name a folder whose name is text") from error
+    with bundle.writing(store):
+        missing = [folder for folder in (store, *store.parents) if not folder.exists()]
     bundle.create(store, as_of).abandon()
     for folder in missing:
         folder.rmdir()  # nothing is left of the trial
@@ -95,10 +102,12 @@ async def run(
     Stopped while it collects, it leaves what it has read for `interrupted` of a later call.
 
     Raises:
-        UsageError: the store can't be written, or has a run of that moment.
+        UsageError: the store can't be written, has a run of that moment, or the run before that one is damaged.
         NoRunError: nothing could be read at all.
     """
     previous = history.before(store, as_of)
+    if previous is not None:
+        damaged.demand_tables(previous, inventory=False)
     draft = bundle.create(store, as_of, purpose(settings))
     started = datetime.now(UTC)
     try:
@@ -129,6 +138,9 @@ async def run(
         tell("seal", draft.id)
         about = _about(draft.id, as_of, started, given, settings) | {"identity": dict(azure.identity)}
         sealed = draft.seal(about, previous)
+    except DISK_ERRORS as error:
+        draft.abandon()
+        raise bundle.unwritable(store, error) from error
     except BaseException:
         draft.abandon()
         raise
@@ -147,15 +159,25 @@ def _kept(scope: Scope, previous: Bundle | None, interrupted: Interrupted | None
 def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, tell: Tell = silent) -> Path:
     """Judge a bundle anew; give the folder of its findings, below `evaluations/`. Nothing else changes."""
     moment = as_of or found.as_of
+    if moment < found.as_of:
+        said = f"--as-of {_stamp(moment)} lies before the evidence, which is as of {_stamp(found.as_of)}"
+        raise UsageError(said, "name its moment or a later one, or an earlier run")
     digest = bundle.digest_of(given.book.digest, given.standard.digest, given.waivers_text, _stamp(moment))
     target = found.folder / "evaluations" / digest
     if not (target / "evaluation.json").exists():
         scratch = target.with_name(f".{digest}.tmp")
         shutil.rmtree(scratch, ignore_errors=True)
-        _evaluate(found, found.covered(), given, as_of=moment, folder=scratch / "findings", tell=tell)
-        about = {"as_of": _stamp(moment), "manifest_digest": found.manifest_digest, **_judged_by(given)}
-        write_atomically(scratch / "evaluation.json", to_json(about))
-        scratch.rename(target)
+        try:
+            with damaged.reading(found):
+                _evaluate(found, found.covered(), given, as_of=moment, folder=scratch / "findings", tell=tell)
+            about = {"as_of": _stamp(moment), "manifest_digest": found.manifest_digest, **_judged_by(given)}
+            write_atomically(scratch / "evaluation.json", to_json(about))
+            scratch.rename(target)
+        except OSError as error:
+            said = f"{target}: cannot be written: {error.strerror}"
+            raise UsageError(said, "judge a copy of the bundle where you may write") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return target / "findings"
 
 
@@ -183,19 +205,18 @@ def read(
     judged = results.Judged(
         found, findings or found.folder / "findings", given.book, given.standard, given.waivers, given.self_test, moment
     )
-    with (
-        _inventory(found) as folder,
-        Facts.open(folder, _circumstances(found, found.covered(), given, moment)) as facts,
-    ):
-        made = results.read(judged, facts)
-    allowed = found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete
-    judgement = gate.judge(
-        made.findings,
-        made.coverage,
-        made.gaps,
-        threshold=threshold or found.run["fail_on"],
-        allowed_gaps=tuple(allowed),
-    )
+    about = _circumstances(found, found.covered(), given, moment)
+    with damaged.reading(found, findings):
+        with _inventory(found) as folder, Facts.open(folder, about) as facts:
+            made = results.read(judged, facts)
+        allowed = found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete
+        judgement = gate.judge(
+            made.findings,
+            made.coverage,
+            made.gaps,
+            threshold=threshold or found.run["fail_on"],
+            allowed_gaps=tuple(allowed),
+        )
     return replace(made, gate=judgement)
 
 
@@ -209,11 +230,17 @@ def verify(found: Bundle, tell: Tell = silent) -> Iterator[tuple[str, list[str]]
         return  # what was changed proves nothing by being judged again
     tell("verify", "verdicts")
     again = evaluate_again(found, inputs.of_bundle(found), tell=tell)
-    yield "the verdicts follow from the evidence", differences(found.folder / "findings", again)
+    with damaged.reading(found):
+        wrong = differences(found.folder / "findings", again)
+    yield "the verdicts follow from the evidence", wrong
 
 
-def wanted_reports(asked: Sequence[str]) -> dict[str, Path | None]:
+def wanted_reports(asked: Sequence[str], read: Sequence[object] = ()) -> dict[str, Path | None]:
     """Read `--report KIND[=PATH]`: kind -> path, None for its place in the bundle; ("",) asks for none.
+
+    Args:
+        asked: the option's texts.
+        read: files and folders that the run reads, which no report may replace; None for one that is not given.
 
     Raises:
         UsageError: an unknown kind, one that can't be made here, or a path that can't be written.
@@ -227,6 +254,9 @@ def wanted_reports(asked: Sequence[str]) -> dict[str, Path | None]:
     targets = [target for target in wanted.values() if target is not None]
     for target in targets:
         bundle.demand_writable(target)
+        for source in (Path(str(it)).resolve() for it in read if it is not None):
+            if target.resolve() == source or source in target.resolve().parents:
+                raise UsageError(f"--report …={target}: would replace an input of this run", "name another file")
         if targets.count(target) > 1:
             raise UsageError(f"--report …={target}: two reports cannot be one file", "give each its own")
     return wanted

@@ -51,6 +51,9 @@ class SignIn:
         self.identity: dict[str, Any] = {}
         if cloud.loopback:
             token = os.environ.get(TOKEN_VARIABLE)
+            if token and not (token.isascii() and token.isprintable()):
+                said = f"{TOKEN_VARIABLE} holds a line end or another character that no token has"
+                raise UsageError(said, "set it without what stands around the token")
             if not token:
                 remedy = "set it to the token that the server on this machine accepts"
                 raise UsageError(f"{TOKEN_VARIABLE} is not set", remedy)

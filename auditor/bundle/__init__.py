@@ -5,6 +5,7 @@ A folder without a manifest does not exist. After sealing only `reports/` and `e
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -31,6 +32,7 @@ __all__ = ["GRAPH_PATH", "Bundle", "Covered", "Draft", "create", "find", "kept",
 
 SCHEMA_VERSION = "1.0"
 _PREFIX = "run="
+_LONGEST_SHOWN = 200
 _OUTSIDE = ("reports", "evaluations")
 """Folders that the manifest does not seal: made from the bundle, after it."""
 
@@ -69,6 +71,33 @@ def digest_of_bytes(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
+def unwritable(store: Path, error: Exception) -> UsageError:
+    """Say of a store why nothing can be written there."""
+    said = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return UsageError(
+        f"--store {shown(store)}: cannot be written: {said}", "name a folder with room that you may write"
+    )
+
+
+@contextlib.contextmanager
+def writing(store: Path) -> Iterator[None]:
+    """Tell of a disk that is full, or of a place that takes no files, in the user's words.
+
+    Raises:
+        UsageError: the system refused to write or to look.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(store, error) from error
+
+
+def shown(path: Path | str) -> str:
+    """Give a path as errors show it: one of thousands of characters would hide what is wrong with it."""
+    text = str(path)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
 def demand_writable(path: Path) -> None:
     """Make sure, before hours of collecting, that a file can be written later.
 
@@ -76,17 +105,17 @@ def demand_writable(path: Path) -> None:
         UsageError: its folder does not exist or can't be written, or the path is a folder.
     """
     folder = path.parent
-    said = "is a folder" if path.is_dir() else "" if folder.is_dir() else f"{folder} does not exist"
-    if not said:
-        # Only trying tells: permissions say nothing of file systems that take no files.
-        scratch = _scratch(path)
-        try:
+    try:
+        said = "is a folder" if path.is_dir() else "" if folder.is_dir() else f"{folder} does not exist"
+        if not said:
+            # Only trying tells: permissions say nothing of file systems that take no files.
+            scratch = _scratch(path)
             scratch.touch()
             scratch.unlink()
-        except OSError as error:
-            said = f"cannot be written: {error.strerror}"
+    except OSError as error:
+        said = f"cannot be written: {error.strerror}"
     if said:
-        raise UsageError(f"--report …={path}: {said}", "name a file in a folder you may write to")
+        raise UsageError(f"--report …={shown(path)}: {said}", "name a file in a folder you may write to")
 
 
 def _scratch(path: Path) -> Path:
@@ -147,17 +176,20 @@ class Draft:
 
     def page(self, table: str, entry: Mapping[str, Any], body: bytes) -> None:
         """Keep a response body, and what was asked for it; see `RawWriter.write`."""
-        self._raw.write(table, entry, body)
+        with writing(self.target.parent):
+            self._raw.write(table, entry, body)
 
     def close_raw(self) -> None:
         """Finish the raw files so that they can be read back."""
-        self._raw.close()
+        with writing(self.target.parent):
+            self._raw.close()
 
     def write(self, name: str, body: bytes) -> None:
         """Write a file of the bundle."""
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
+        with writing(self.target.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
 
     def write_coverage(self, covered: Covered) -> None:
         """Write coverage.json."""
@@ -203,13 +235,15 @@ class Draft:
 
     def abandon(self) -> None:
         """Remove what was written."""
-        self._raw.close(safely=False)
+        with contextlib.suppress(OSError):  # a full disk refuses the last bytes too; they are removed anyway
+            self._raw.close(safely=False)
         shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
 
     def suspend(self) -> None:
         """Leave what was read to the same command, which goes on from it; see `kept.find`."""
-        self._raw.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take is read again
+            self._raw.close()
         self._lock.release()
 
 
@@ -225,17 +259,17 @@ def create(store: Path, as_of: datetime, purpose: str = "") -> Draft:
         UsageError: the store can't be written, or a run of that moment is there already.
     """
     target = store / f"{_PREFIX}{run_id(as_of)}"
-    if target.exists():
-        raise UsageError(f"{target} exists already", "a run is never overwritten; name another --as-of or --store")
     # A random name: process ids are the same in every container.
     folder = store / f"{kept.PREFIX}{run_id(as_of)}-{secrets.token_hex(4)}"
-    try:
+    with writing(store):
+        if target.exists():
+            raise UsageError(f"{target} exists already", "a run is never overwritten; name another --as-of or --store")
         folder.mkdir(parents=True)
-    except OSError as error:
-        raise UsageError(
-            f"--store {store}: cannot be written: {error.strerror}", "name a folder you may write to"
-        ) from error
-    return Draft(folder, target, as_of, purpose)
+        try:
+            return Draft(folder, target, as_of, purpose)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _sync_folder(folder: Path) -> None:
@@ -268,7 +302,7 @@ class Bundle:
             raise BundleError(f"{folder}: no bundle here (no manifest.json)", "name a folder run=…") from error
         except KeyError as error:
             raise BundleError(f"{path}: {error} is missing in it", "restore it from a copy") from error
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise BundleError(f"{path}: cannot be read: {error}", "restore it from a copy") from error
         version = str(self.manifest.get("schema_version", ""))
         if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
@@ -290,6 +324,11 @@ class Bundle:
         """Give the file with what this run had to know of earlier ones."""
         return self.folder / "history.parquet"
 
+    @property
+    def sealed_places(self) -> list[Path]:
+        """Give the files and folders that nothing may be written to any more."""
+        return [self.folder / name for name in sorted({"manifest.json", *(it.split("/")[0] for it in self._listed)})]
+
     def pages(self, table: str) -> Iterator[Page]:
         """Read the response bodies of a table, in the order received."""
         return self._reader.pages(table)
@@ -299,8 +338,21 @@ class Bundle:
         return RawReader(self.folder)
 
     def covered(self) -> Covered:
-        """Read coverage.json."""
+        """Read coverage.json.
+
+        Raises:
+            BundleError: it is not what `Draft.write_coverage` writes.
+        """
         found = self._json("coverage.json")
+        try:
+            return self._covered(found)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            path = self.folder / "coverage.json"
+            raise BundleError(f"{path}: is not what auditor writes ({said})", "restore it from a copy") from error
+
+    @staticmethod
+    def _covered(found: Any) -> Covered:
         return Covered(
             tuple(Coverage(**{**row, "state": CoverageState(row["state"])}) for row in found["coverage"]),
             tuple(Gap(**{**row, "state": CoverageState(row["state"])}) for row in found["gaps"]),
@@ -320,7 +372,7 @@ class Bundle:
     def _json(self, name: str) -> Any:
         try:
             return json.loads((self.folder / name).read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BundleError(f"{self.folder / name}: cannot be read: {error}", "restore it from a copy") from error
 
     def demand_raw(self) -> None:
@@ -372,11 +424,19 @@ class Bundle:
 
 
 def runs(store: Path) -> list[Path]:
-    """Give the sealed bundles of a store, oldest first."""
-    if not store.is_dir():
-        return []
+    """Give the sealed bundles of a store, oldest first.
+
+    Raises:
+        BundleError: the store can't be read.
+    """
     form = re.compile(rf"{_PREFIX}\d{{4}}-\d\d-\d\dT\d{{6}}Z")
-    return sorted(p for p in store.iterdir() if form.fullmatch(p.name) and (p / "manifest.json").is_file())
+    try:
+        if not store.is_dir():
+            return []
+        return sorted(p for p in store.iterdir() if form.fullmatch(p.name) and (p / "manifest.json").is_file())
+    except OSError as error:
+        said = f"--store {shown(store)}: cannot be read: {error.strerror}"
+        raise BundleError(said, "name a folder that you may read") from error
 
 
 def find(reference: str, store: Path, *, intact: bool = True) -> Bundle:
@@ -406,7 +466,11 @@ def _folder_of(reference: str, store: Path) -> Path:
         if not known:
             raise BundleError(f"the store {store} holds no run", "run `auditor audit`, or name a bundle or --store")
         return known[-1]
+    said = "no such bundle"
     for candidate in (Path(reference), store / reference, store / f"{_PREFIX}{reference}"):
-        if candidate.is_dir():
-            return candidate
-    raise BundleError(f"{reference}: no such bundle", f"name a folder, a run in {store}, or `latest`")
+        try:
+            if candidate.is_dir():
+                return candidate
+        except OSError as error:
+            said = f"cannot be read: {error.strerror}"
+    raise BundleError(f"{shown(reference)}: {said}", f"name a folder, a run in {shown(store)}, or `latest`")

@@ -77,7 +77,10 @@ def find(store: Path, purpose: str, as_of: datetime | None = None) -> Interrupte
         as_of: only one of this moment; None: any.
     """
     found: dict[datetime, list[tuple[Path, IO[str]]]] = {}
-    for folder in sorted(store.glob(f"{PREFIX}*")) if fcntl is not None and store.is_dir() else ():
+    stopped: list[Path] = []
+    with contextlib.suppress(OSError):  # a store that can't be looked into is told by who writes to it
+        stopped = sorted(store.glob(f"{PREFIX}*")) if fcntl is not None and store.is_dir() else []
+    for folder in stopped:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             lock = (folder / _MARK).open(encoding="utf-8")
             moment = _left(folder, lock, purpose)

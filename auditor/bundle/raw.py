@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -70,12 +71,14 @@ class RawWriter:
 
     def close(self, *, safely: bool = True) -> None:
         """Finish the files so that they can be read back; `safely` waits until the disk has them."""
-        for file in (*self._files.values(), *((self._log,) if self._log else ())):
-            if safely:
+        files = (*self._files.values(), *((self._log,) if self._log else ()))
+        self._files, self._log = {}, None
+        with contextlib.ExitStack() as all_of_them:  # each is closed, though a full disk refuses another
+            for file in files:
+                all_of_them.callback(file.close)
+            for file in files if safely else ():
                 file.flush()
                 os.fsync(file.fileno())
-            file.close()
-        self._files, self._log = {}, None
 
 
 class RawReader:

@@ -49,7 +49,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
     found = interrupted.as_of if interrupted else None
     moment: datetime = options["as_of"] or found or datetime.now(UTC).replace(microsecond=0)
     pipeline.check_store(options["store"], moment)
-    wanted = pipeline.wanted_reports(options["report"])
+    wanted = pipeline.wanted_reports(options["report"], common.files_read(options))
     given = inputs.read(options["standard"], options["waivers"], options["rules"])
     store: Path = options["store"]
     with show.Progress.of(options) as progress:

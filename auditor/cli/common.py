@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.bundle import shown
 from auditor.cli.options import listed
 from auditor.errors import ExitCode, UsageError
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from auditor.model import Results
     from auditor.pipeline import Settings
 
+_MOST_DIGITS = 9
+"""Of a number of subscriptions; what is longer is taken for a file, which it most likely is not either."""
 _COMMENTED_ID = re.compile(r"([0-9A-Fa-f-]{36})\s*#.*")
 
 
@@ -23,10 +26,10 @@ def scope_of(options: dict[str, Any]) -> Scope:
     from auditor.collect import Scope  # noqa: PLC0415 - see auditor.cli: commands import when they run
 
     return Scope(
-        subscriptions=listed(options["subscription"]),
-        management_groups=listed(options["management_group"]),
+        subscriptions=options["subscription"],
+        management_groups=options["management_group"],
         tenant=options["tenant"].lower() if options["tenant"] else None,
-        exclude_subscriptions=listed(options["exclude_subscription"]),
+        exclude_subscriptions=options["exclude_subscription"],
         expect_subscriptions=_expected(options["expect_subscriptions"]),
         recovery_points=options["recovery_points"],
     )
@@ -35,9 +38,9 @@ def scope_of(options: dict[str, Any]) -> Scope:
 def _expected(text: str | None) -> tuple[str, ...] | int | None:
     if text is None:
         return None
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= _MOST_DIGITS:
         return int(text)
-    option = f"--expect-subscriptions {text}"
+    option = f"--expect-subscriptions {shown(text)}"
     try:
         lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
@@ -50,6 +53,13 @@ def _expected(text: str | None) -> tuple[str, ...] | int | None:
     if not names:
         raise UsageError(f"{option}: names no subscription", "write one id or name on each line, or leave it out")
     return names
+
+
+def files_read(options: dict[str, Any]) -> list[object]:
+    """Give the files that the options name as inputs; None for those not given."""
+    names = ("standard", "waivers", "config", "expect_subscriptions")
+    rules = (path for folder in options.get("rules") or () for path in Path(folder).rglob("*.yaml"))
+    return [*(options.get(name) for name in names), *rules]
 
 
 def allowed_gaps(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def command(bundle: str, **options: Any) -> int:
     from auditor.cli import common, show  # noqa: PLC0415
 
     found = bundles.find(bundle, options["store"])
-    wanted = pipeline.wanted_reports(options["report"] or ("",))
+    wanted = pipeline.wanted_reports(options["report"] or ("",), [*common.files_read(options), *found.sealed_places])
     given = inputs.of_bundle(found, options["standard"], options["waivers"], options["rules"])
     with show.Progress.of(options) as progress:
         findings = pipeline.evaluate_again(found, given, options["as_of"], progress.tell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+"""Of `--as-of`: before there was no Azure, and what a standard demands of later years can't be counted any more."""
 
 FORMATS = ("table", "json", "markdown", "github")
 
@@ -60,6 +64,24 @@ class _Span(click.ParamType[float]):
         return int(found[1]) * (60.0 if found[2] == "min" else 3600.0)
 
 
+def _says_something(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Refuse an option that is given and names nothing: a variable that CI left empty must not widen the audit."""
+    given = value if isinstance(value, tuple) else () if value is None else (value,)
+    source = ctx.get_parameter_source(str(param.name))
+    said = max(param.opts, key=len)
+    variable = str(param.envvar)
+    empty = any(not text.strip(" ,\t\r\n") for text in given)
+    if source is not click.core.ParameterSource.COMMANDLINE and variable in os.environ:
+        said = variable
+        empty = not os.environ[variable].strip(" ,\t\r\n")  # click takes an empty variable for none
+    elif source is click.core.ParameterSource.DEFAULT_MAP:
+        said = f"{param.name} in the configuration"
+        empty = empty or not given
+    if empty:
+        raise UsageError(f"{said} is given, but names nothing", "name what is meant, or leave it out altogether")
+    return tuple(text.strip() for text in value) if isinstance(value, tuple) else value
+
+
 NAMES = _Words(r",\s*")
 KINDS = _Words(r"[,\s]+")
 
@@ -98,6 +120,7 @@ scope = together(
         "--subscription",
         multiple=True,
         type=NAMES,
+        callback=_says_something,
         metavar="ID|NAME",
         help="Audit this subscription; repeatable.  [default: all readable]",
     ),
@@ -105,19 +128,22 @@ scope = together(
         "--management-group",
         multiple=True,
         type=NAMES,
+        callback=_says_something,
         metavar="ID",
         help="Audit the subscriptions below this group; repeatable.",
     ),
-    option("--tenant", metavar="ID", help="Tenant to sign in to."),
+    option("--tenant", callback=_says_something, metavar="ID", help="Tenant to sign in to."),
     option(
         "--exclude-subscription",
         multiple=True,
         type=NAMES,
+        callback=_says_something,
         metavar="ID|NAME",
         help="Leave out of the population; repeatable.",
     ),
     option(
         "--expect-subscriptions",
+        callback=_says_something,
         metavar="FILE|N",
         help="What should be readable: a file with one per line, or their number.",
     ),
@@ -213,15 +239,19 @@ def moment(text: str | None) -> datetime | None:
     """Read a timestamp; one without a zone is UTC.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is none, or of a year that no audit is as of.
     """
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text.strip())
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+        written = datetime.fromisoformat(text.strip())
+        found = (written if written.tzinfo else written.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"--as-of {text}: not a timestamp", "write 2026-11-22T06:00:00Z") from error
+        raise UsageError(f"--as-of {text[:40]}: not a timestamp", "write 2026-11-22T06:00:00Z") from error
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        said = f"--as-of {text[:40]}: no audit is as of a year before {FIRST_YEAR} or after {LAST_YEAR}"
+        raise UsageError(said, "write 2026-11-22T06:00:00Z")
+    return found
 
 
 def listed(values: tuple[str, ...]) -> tuple[str, ...]:

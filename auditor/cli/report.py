@@ -23,7 +23,7 @@ def command(bundle: str, **options: Any) -> int:
     from auditor.cli import common, show  # noqa: PLC0415
 
     found = bundles.find(bundle, options["store"])
-    wanted = pipeline.wanted_reports(options["report"])
+    wanted = pipeline.wanted_reports(options["report"], [*common.files_read(options), *found.sealed_places])
     with show.Progress.of(options) as progress:
         progress.tell("report", "")
         results = pipeline.read(

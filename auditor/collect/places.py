@@ -69,7 +69,8 @@ def place(seen: Mapping[str, Row], scope: Scope, hidden: Mapping[str, str]) -> P
     for wanted in scope.subscriptions:
         key = _named(seen, wanted, "--subscription")
         if key is None:
-            unread[wanted.lower()] = "named by --subscription, but not visible to this identity"
+            reason = "named by --subscription, but not visible to this identity"
+            unread[wanted.lower()] = f"{reason}; a comma is part of a name" if "," in wanted else reason
         else:
             audited.add(key)
     for wanted in scope.management_groups:

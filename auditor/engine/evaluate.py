@@ -54,6 +54,8 @@ def evaluate(
         tell(rule.id)
         try:
             _judge(rule, book, facts, folder / f"{rule.id}.parquet")
+        except (duckdb.IOException, duckdb.TransactionException):
+            raise  # the disk's fault, not the rule's
         except duckdb.Error as error:
             said = str(error).splitlines()[0]
             raise DocumentError([rule.document.fault(("sql",), f"rule {rule.id}: {said}")]) from error

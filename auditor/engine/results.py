@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from auditor.bundle import GRAPH_PATH
 from auditor.engine import waivers as waiving
+from auditor.errors import BundleError
 from auditor.inventory import catalogue
 from auditor.model import (
     Finding,
@@ -72,6 +73,11 @@ def read(judged: Judged, facts: Facts) -> Results:
     covering = Counter(str(f.waiver["id"]) for f in findings if f.waiver is not None)
     statuses = {rule.id: _statuses(judged, facts, rule) for rule in judged.book.rules}
     populations = {rule_id: sum(counts.values()) for rule_id, counts in statuses.items()}
+    for rule in judged.book.rules:
+        kind, path = rule.file.resource_type, judged.findings / f"{rule.id}.parquet"
+        if populations[rule.id] != facts.population(kind):
+            said = f"{path}: holds {populations[rule.id]} verdicts on {facts.population(kind)} resources"
+            raise BundleError(said, "restore it from a copy")
     vms = dict(facts.con.execute("SELECT subscription_id, count(*) FROM vm GROUP BY 1").fetchall())
     return Results(
         run=_run(judged, facts, complete=all(row.state.whole for row in covered.coverage) and not covered.gaps),

@@ -66,6 +66,8 @@ def _run(rule: Rule, number: int, empty: Facts) -> list[str]:
             _insert(rule, number, con, table, rows)
         params = {name: param.default for name, param in rule.file.params.items()} | test.params
         found = empty.rows(rule.file.sql, params or None)
+    except (duckdb.IOException, duckdb.TransactionException):
+        raise  # the disk's fault, not the rule's
     except duckdb.Error as error:
         said = str(error).splitlines()[0]
         raise DocumentError([rule.document.fault(("sql",), f"SQL: {said}")]) from error

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MEMORY = "700MB"
 """What one database may hold in memory: with the interpreter and the results this stays below 1 GiB for 100,000 VMs."""
 
+DISK_ERRORS = (OSError, duckdb.IOException, duckdb.TransactionException)
+"""How a full disk, or a place that takes no files, makes itself known; a commit that fails is one of its ways."""
+
 _MOST_THREADS = 4
 """Of a locked connection: each takes address space of its own, which is bounded there."""
 

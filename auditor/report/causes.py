@@ -150,7 +150,7 @@ def kind(resource_type: str, count: int, texts: Texts) -> str:
     return texts(f"kinds.{resource_type}", n=count) if known else resource_type
 
 
-def exemptions(findings: Iterable[Finding]) -> tuple[Exempt, ...]:
+def exemptions(findings: Iterable[Finding], texts: Texts) -> tuple[Exempt, ...]:
     """Count the not-applicables by rule and reason."""
     counts: Counter[tuple[str, str]] = Counter()
     sentence: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -159,7 +159,13 @@ def exemptions(findings: Iterable[Finding]) -> tuple[Exempt, ...]:
             counts[row.rule, row.reason_code] += 1
             sentence[row.rule, row.reason_code].add(row.reason)
     return tuple(
-        Exempt(rule, code, next(iter(sentence[rule, code])) if len(sentence[rule, code]) == 1 else "", count)
+        Exempt(
+            rule,
+            code,
+            # Where each resource has its own figures, what they share is said.
+            next(iter(sentence[rule, code])) if len(sentence[rule, code]) == 1 else texts.get(f"codes.{code}", ""),
+            count,
+        )
         for (rule, code), count in sorted(counts.items())
     )
 

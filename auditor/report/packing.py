@@ -144,7 +144,7 @@ class _Packer:
             # Machines come first, so that a machine's number is its resource's number.
             self._resource(it, "vm", it.name)
             columns.add(
-                self._string(it.excluded_code),
+                self._string(it.excluded_code and self.texts.get(f"codes.{it.excluded_code}", it.excluded_code)),
                 self._string(it.protection),
                 self._item(it.item_id),
                 self._string(it.vault_name),

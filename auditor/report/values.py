@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -88,8 +87,6 @@ def _range(values: Iterable[Any], name: str, several: str, texts: Texts) -> str:
 def _written(name: str, value: float) -> str:
     if name.endswith("_hours"):
         return wording.age(value)
-    if name.endswith("_pct"):
-        value = math.ceil(value * 10 - 1e-9) / 10  # a share of what is missing never looks smaller than it is
     return wording.keep(value) if name.endswith("_days") else wording.read_value(name, value)
 
 
@@ -106,7 +103,14 @@ def common(rows: Sequence[Finding], texts: Texts) -> tuple[tuple[str, str], ...]
         for name, value in _told(rows[0].evidence)
         if name not in paired and all(row.evidence.get(name) == value for row in rows[1:])
     }
-    return tuple((label(name, texts), _said(name, value)) for name, value in shared.items())
+    return tuple(_named(name, value, texts) for name, value in shared.items())
+
+
+def _named(name: str, value: Any, texts: Texts) -> tuple[str, str]:
+    """Give a value's name and text; an end that lies behind is told as one."""
+    if name == "expires_in_hours" and isinstance(value, (int, float)) and value < 0:
+        return texts("words.ended"), texts("words.ago", age=wording.age(-value))
+    return label(name, texts), _said(name, value)
 
 
 def differing(rows: Sequence[Finding]) -> tuple[str, ...]:
@@ -125,11 +129,11 @@ def own(row: Finding, names: Sequence[str], texts: Texts) -> str:
         if value is None:
             continue
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if f"{value:.0f}" in said or f"{value:.1f}" in said:
+            if said & {f"{value:.0f}", f"{value:.1f}", wording.percent(value).partition(" ")[0]}:
                 continue
         elif isinstance(value, str) and value in row.reason:
             continue
-        told.append(f"{label(name, texts)} {_said(name, value)}")
+        told.append(" ".join(_named(name, value, texts)))
     return ", ".join(told)
 
 

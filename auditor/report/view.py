@@ -77,6 +77,8 @@ class Report:
     gate: Gate
     headline: str
     """The result in one sentence."""
+    result: str
+    """How many VMs were judged and fail, and what the gate said, in one line."""
     evidence: str
     """`complete` or `incomplete`, with what is missing, in one sentence."""
     figures: tuple[Figure, ...]
@@ -144,6 +146,7 @@ def build(results: Results, *, all_rows: bool = False, language: str = "en") -> 
         run=results.run,
         gate=results.gate,
         headline=_headline(results, machines, whole, texts),
+        result=_result(results, machines, texts),
         evidence=_evidence(whole, texts),
         figures=_figures(machines, statuses, texts),
         charts=(
@@ -158,7 +161,7 @@ def build(results: Results, *, all_rows: bool = False, language: str = "en") -> 
         changes=_changes(results, findings, texts),
         causes=told,
         told=sum(1 for row in findings if row.status in by_cause.TOLD),
-        exemptions=by_cause.exemptions(findings),
+        exemptions=by_cause.exemptions(findings, texts),
         completeness=whole,
         untested=results.untested,
         scope=_scope(results.run.scope, texts),
@@ -236,6 +239,15 @@ def _headline(results: Results, machines: Sequence[Machine], whole: Completeness
         standard=f"{standard.name} {standard.version}",
         as_of=wording.moment(results.run.as_of),
     )
+
+
+def _result(results: Results, machines: Sequence[Machine], texts: Texts) -> str:
+    judged = [machine for machine in machines if machine.excluded_code is None]
+    failing = sum(Status.FAIL in machine.statuses.values() for machine in judged)
+    said = texts(f"result.gate_{results.gate.exit_code}", threshold=results.gate.threshold)
+    if not judged:
+        return texts("result.none", gate=said)
+    return texts("result.line", n=len(judged), fail=failing, gate=said)
 
 
 def _evidence(whole: Completeness, texts: Texts) -> str:

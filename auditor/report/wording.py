@@ -20,6 +20,7 @@ DASH = "\N{EN DASH}"
 
 _HOURS_A_DAY = 24
 _HOURS_SHOWN_AS_HOURS = 96
+_DAYS_SHOWN_WHOLE = 10
 _DAYS_A_YEAR = 365.25
 _DAYS_A_MONTH = 30.4375
 
@@ -128,10 +129,20 @@ def decimal(value: float) -> str:
 
 
 def age(hours: float | None) -> str:
-    """Write an age: hours up to four days, days beyond; a dash where there is none."""
+    """Write an age: hours up to four days, days beyond, whole ones from ten on; a dash where there is none."""
     if hours is None:
         return DASH
-    return f"{decimal(hours)} h" if hours < _HOURS_SHOWN_AS_HOURS else f"{decimal(hours / _HOURS_A_DAY)} d"
+    if abs(hours) < _HOURS_SHOWN_AS_HOURS:
+        return f"{decimal(hours)} h"
+    days = hours / _HOURS_A_DAY
+    if abs(days) >= _DAYS_SHOWN_WHOLE:
+        return f"{number(int(days))} d"
+    return f"{decimal(int(days * 10) / 10)} d"
+
+
+def percent(value: float) -> str:
+    """Write a share of what is missing, with one decimal: it never looks smaller than it is."""
+    return f"{decimal(math.ceil(value * 10 - 1e-9) / 10)} %"
 
 
 def keep(days: float | None) -> str:
@@ -175,10 +186,7 @@ def read_value(name: str, value: Any) -> str:  # noqa: PLR0911 - one line a type
     if isinstance(value, bool):
         return texts()("words.yes" if value else "words.no")
     if isinstance(value, (int, float)):
-        for ending, unit in (("_hours", " h"), ("_days", " d"), ("_gib", " GiB"), ("_pct", " %")):
-            if name.endswith(ending):
-                return decimal(value) + unit
-        return decimal(value)
+        return _measure(name, value)
     if isinstance(value, list):
         return "; ".join(read_value(name, inner) for inner in value) or texts()("words.none")
     if isinstance(value, dict) and set(value) == {"code", "severity"}:
@@ -186,6 +194,17 @@ def read_value(name: str, value: Any) -> str:  # noqa: PLR0911 - one line a type
     if isinstance(value, dict):
         return ", ".join(f"{key} {read_value(key, inner)}" for key, inner in value.items())
     return str(value)
+
+
+def _measure(name: str, value: float) -> str:
+    if name.endswith("_hours"):
+        return age(value)
+    if name.endswith("_pct"):
+        return percent(value)
+    for ending, unit in (("_days", " d"), ("_gib", " GiB")):
+        if name.endswith(ending):
+            return decimal(value) + unit
+    return decimal(value)
 
 
 _HARMLESS = re.compile(r"[\t\n\x20-\x7e\u00a0-\u00ac\u00ae-\u017f\u2010-\u2027\u2030-\u205e]*")

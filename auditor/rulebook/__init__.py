@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -152,7 +153,13 @@ def read(folders: Sequence[Path] = (), choice: RuleChoice | None = None, *, ship
     for root in [*([assets.rules()] if shipped else []), *folders]:
         if not root.is_dir():
             raise UsageError(f"--rules {root}: no such folder", "name a folder that holds rule files")
-        for path in _files(root):
+        paths = _files(root)
+        if not paths:
+            others = sorted(root.rglob("*.yml"))
+            said = f"{others[0].name} is not read" if others else "it is empty of rule files"
+            remedy = "rename it to .yaml" if others else "put rules there as <area>/<rule-id>.yaml; see rules/README.md"
+            raise UsageError(f"--rules {root}: no rule in it: {said}", remedy)
+        for path in paths:
             try:
                 rules.append(_rule(path, root))
             except DocumentError as error:
@@ -265,9 +272,28 @@ def sentence(
         value = values.get(field[1])
         if value is None:
             return "unknown"
-        return format(value, field[2]) if field[2] and isinstance(value, int | float) else str(value)
+        if not field[2] or not isinstance(value, int | float):
+            return str(value)
+        if field[1].endswith("_pct") and field[2] == ".1f":
+            value = math.ceil(value * 10 - 1e-9) / 10  # as reports write a share: never smaller than it is
+        return format(value, field[2])
 
     return _FIELD.sub(fill, text)
+
+
+_SPEC = re.compile(r"[-+ ]?,?(\.\d{1,2})?[efg%]?")
+"""How a number may be shown: what `format` takes for whole numbers and fractions alike."""
+
+
+def misspelt(text: str) -> str:
+    """Say what can't be filled in a message; "" where all of it can."""
+    for field in _FIELD.finditer(text):
+        if field[2] is not None and not _SPEC.fullmatch(field[2]):
+            return f"{field[0]} does not say how to show a number; write {{{field[1]}:.0f}} or {{{field[1]}}}"
+    rest = _FIELD.sub("", text)
+    if "{" in rest or "}" in rest:
+        return "a brace in it is no {column}, {column:.0f} or {column:,.1f}"
+    return ""
 
 
 def fields(message: str | Mapping[str, str]) -> set[str]:

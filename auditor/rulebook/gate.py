@@ -14,7 +14,7 @@ from sqlglot.errors import ParseError, TokenError
 from auditor.document import did_you_mean
 from auditor.errors import DocumentError, Fault
 from auditor.model import Status
-from auditor.rulebook import common_messages, fields
+from auditor.rulebook import common_messages, fields, misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,6 +188,11 @@ def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
         for code, message in rule.file.messages.items()
         for name in sorted(fields(message) - known)
     ]
+    for code, message in rule.file.messages.items():
+        for key, text in [((), message)] if isinstance(message, str) else [((of,), it) for of, it in message.items()]:
+            wrong = misspelt(text)
+            if wrong:
+                faults.append(rule.document.fault(("messages", code, *key), f"message {code!r}: {wrong}"))
     said = set(rule.file.messages) | set(common_messages())
     for select in tree.selects:
         if select.alias_or_name != "reason":

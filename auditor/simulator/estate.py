@@ -89,6 +89,12 @@ class Estate:
         except yaml.YAMLError as error:
             message = f"{path}: not YAML: {error}"
             raise UsageError(message, "Correct the estate file.") from error
+        except UnicodeDecodeError as error:
+            message = f"{path}: is not UTF-8 text"
+            raise UsageError(message, "Save it as UTF-8.") from error
+        except (ValueError, RecursionError) as error:  # a day that is none, a number or a nesting without end
+            message = f"{path}: cannot be read: {str(error).splitlines()[0]}"
+            raise UsageError(message, "Correct the estate file.") from error
         return cls(document, as_of, str(path))
 
     @classmethod

@@ -7,6 +7,9 @@ import re
 DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0, "mo": 30.4375, "y": 365.25}
 """Length of a unit in days. Months and years are the Gregorian means, so 84mo and 7y are the same length."""
 
+LONGEST_DAYS = 1000 * 365.25
+"""No demand is longer, and moments that far away can still be counted."""
+
 _FORM = re.compile(r"(\d+(?:\.\d+)?)(h|d|w|mo|y)")
 
 
@@ -14,12 +17,15 @@ def days(text: str) -> float:
     """Read a duration such as `12w`; give days.
 
     Raises:
-        ValueError: not a number followed by h, d, w, mo or y.
+        ValueError: not a number followed by h, d, w, mo or y, or more than 1000 years.
     """
     found = _FORM.fullmatch(str(text).strip())
     if not found:
         raise ValueError(f"{text!r} is not a duration; write a number and one of h d w mo y, such as 30d or 84mo")
-    return float(found[1]) * DAYS[found[2]]
+    length = float(found[1]) * DAYS[found[2]]
+    if length > LONGEST_DAYS:
+        raise ValueError(f"{text[:40]!r} is longer than 1000 years; write a duration that somebody will see end")
+    return length
 
 
 def hours(text: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date  # noqa: TC003 - pydantic reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from auditor.standard.durations import days
 from auditor.standard.selector import Match, Texts  # noqa: TC001 - pydantic reads the annotations
@@ -20,7 +20,11 @@ def _duration(text: str) -> str:
 
 
 Duration = Annotated[str, BeforeValidator(str), AfterValidator(_duration)]
+Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+"""A text that must say something: blanks are none."""
 Percent = Annotated[float, Field(ge=0, le=100)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+DueDays = Annotated[int, Field(ge=1, le=36500)]
 SeverityName = Literal["critical", "high", "medium", "low", "info"]
 
 
@@ -59,7 +63,7 @@ class SnapshotTier(Part):
 
     daily_keep: Duration | None = None
     accept: list[Literal["instant_restore", "disk_backup", "restore_point", "snapshot"]] = []
-    max_missing: int = Field(default=0, ge=0)
+    max_missing: Count = 0
 
 
 class Redundancy(Part):
@@ -123,7 +127,7 @@ class RestoreTest(Part):
 
     cadence: Duration | None = None
     sample_pct: Percent | None = None
-    sample_min: int | None = None
+    sample_min: Count | None = None
     types: list[str] = []
     isolated_target: bool | None = None
     cross_region_cadence: Duration | None = None
@@ -156,8 +160,8 @@ class Tier(Part):
 class ClassRule(Part):
     """Which resources get which tier."""
 
-    name: str = Field(min_length=1)
-    precedence: int
+    name: Said
+    precedence: int = Field(ge=-1_000_000, le=1_000_000)
     match: Match
     tier: str
     owner: str | None = None
@@ -168,8 +172,8 @@ class ClassRule(Part):
 class About(Part):
     """Who stands behind the standard."""
 
-    name: str = Field(min_length=1)
-    version: Annotated[str, BeforeValidator(str)]
+    name: Said
+    version: Annotated[Said, BeforeValidator(str)]
     effective_from: date | None = None
     owner: str | None = None
     approved_by: str | None = None
@@ -213,9 +217,9 @@ class Timing(Part):
 class PerDisk(Part):
     """How many snapshots a disk may have."""
 
-    warn: int = 10
-    bad: int = 30
-    limit_guard: int = 400
+    warn: Count = 10
+    bad: Count = 30
+    limit_guard: Count = 400
 
 
 class SnapshotNetwork(Part):
@@ -299,7 +303,7 @@ class StandardFile(Part):
     population: PopulationRules = PopulationRules()
     timing: Timing = Timing()
     owner_tags: list[str] = []
-    sla_days: dict[SeverityName, int] = {}
+    sla_days: dict[SeverityName, DueDays] = {}
     tiers: dict[str, dict[str, Any]]
     classes: list[ClassRule] = []
     default_tier: str
@@ -316,21 +320,23 @@ class StandardFile(Part):
 class Waiver(Part):
     """A fail that somebody answers for, until a day."""
 
-    id: Annotated[str, BeforeValidator(str), Field(min_length=1)]
+    id: Annotated[Said, BeforeValidator(str)]
     rule: str
     match: Match
-    reason: str = Field(min_length=1)
-    compensating_control: str = Field(min_length=1)
-    requester: str = Field(min_length=1)
-    approver: str = Field(min_length=1)
+    reason: Said
+    compensating_control: Said
+    requester: Said
+    approver: Said
     approved_on: date
     expires_on: date
-    ticket: Annotated[str, BeforeValidator(str), Field(min_length=1)]
+    ticket: Annotated[Said, BeforeValidator(str)]
 
     @model_validator(mode="after")
     def _is_honest(self) -> Self:
         if self.approver.strip().casefold() == self.requester.strip().casefold():
             raise ValueError("approver and requester are the same person; a waiver needs a second pair of eyes")
+        if self.match.takes_all:
+            raise ValueError("match: it selects everything; name what is meant")
         if self.expires_on < self.approved_on:
             raise ValueError(f"expires_on {self.expires_on} lies before approved_on {self.approved_on}")
         return self

@@ -53,6 +53,15 @@ class Match(BaseModel):
             raise ValueError("match is empty and would select everything; name what is meant")
         return self
 
+    @property
+    def takes_all(self) -> bool:
+        """Tell whether every resource is meant, as by `*`."""
+        globs = (self.resource_id, self.resource_group, self.subscription, self.management_group)
+        terms = [any(set(text.strip()) == {"*"} for text in texts) for texts in globs if texts is not None]
+        terms += [any(match.takes_all for match in self.any)] if self.any is not None else []
+        terms += [match.takes_all for match in self.all or []]
+        return not self.tag and all(terms)
+
     def sql(self, row: str) -> str:
         """Give the condition over `row`, an alias of the `resource` relation (see inventory/views)."""
         terms = [

@@ -30,14 +30,19 @@ MOMENT = "2026-11-22T06:00:00Z"
 
 
 def start(*words: object, **variables: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "auditor", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=os.environ | {"AUDITOR_TOKEN": TOKEN} | variables,
-    )
+    # Under `nohup … &` the shell has Ctrl-C ignored, and a child would inherit that.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "auditor", *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=os.environ | {"AUDITOR_TOKEN": TOKEN} | variables,
+        )
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def test_there_are_nine_codes() -> None:

@@ -129,3 +129,21 @@ def test_a_store_knows_its_runs_from_other_folders(finished: Audited, tmp_path: 
     assert [path.name for path in bundles.runs(tmp_path)] == ["run=2026-11-22T060000Z", "run=2026-11-29T060000Z"]
     assert bundles.find("latest", tmp_path).folder.name == "run=2026-11-29T060000Z"
     assert bundles.find("2026-11-22T060000Z", tmp_path).folder.name == "run=2026-11-22T060000Z"
+
+
+def test_evidence_is_not_judged_as_of_before_it_was_read(finished: Audited, auditor: Auditor) -> None:
+    told = auditor("evaluate", finished.bundle.folder, "--as-of", "2026-11-22T05:59:59Z")
+    assert (told.code, "lies before the evidence" in told.err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "standard.yaml", "findings/x.json", "coverage.json"])
+@pytest.mark.parametrize("verb", ["report", "evaluate"])
+def test_a_report_never_replaces_what_was_sealed(
+    verb: str, name: str, finished: Audited, auditor: Auditor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.bundle.folder, folder)
+    before = tree(folder)
+    told = auditor(verb, folder, "--report", f"json={folder / name}")
+    assert (told.code, "would replace an input" in told.err) == (2, True)
+    assert tree(folder) == before

@@ -11,11 +11,12 @@ import pytest
 from auditor import config
 from auditor.cli.common import allowed_gaps, scope_of
 from auditor.cli.options import moment
+from auditor.simulator import Estate, Simulator
+from tests.audits import AS_OF, TOKEN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from auditor.simulator import Simulator
     from tests.audits import Audited
     from tests.cli.conftest import Auditor
 
@@ -82,6 +83,21 @@ def test_names_in_a_variable_may_have_spaces(
     assert told.code == 3
     coverage = json.loads((tmp_path / "audits/run=2026-11-22T000000Z/coverage.json").read_text())["coverage"]
     assert [row["subscription_id"] for row in coverage if row["state"] == "denied"] == ["not there"]
+
+
+def test_a_comma_is_part_of_a_name_on_the_command_line(auditor: Auditor, tmp_path: Path) -> None:
+    estate = Estate.from_dict({"estate": "e", "subscriptions": {"a": {"name": "Prod, EU"}, "b": {"name": "b"}}}, AS_OF)
+    with Simulator(estate, token=TOKEN, quota=None) as azure:
+        words = ("audit", "--arm-endpoint", azure.url, "--as-of", "2026-11-22", "-q", "--report", "json")
+        assert auditor(*words, "-s", "prod, eu").code == 0
+        assert auditor(*words, "-s", "b,Prod", "--store", "other").code == 3
+    read = json.loads((tmp_path / "audits/run=2026-11-22T000000Z/coverage.json").read_text())
+    assert {row["name"]: row["reading"] for row in read["subscriptions"]} == {
+        "Prod, EU": "audited",
+        "b": "not in scope",
+    }
+    unread = json.loads((tmp_path / "other/run=2026-11-22T000000Z/coverage.json").read_text())
+    assert any("a comma is part of a name" in (row["reason"] or "") for row in unread["coverage"])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])

@@ -244,7 +244,16 @@ def test_info_has_a_bar_only_where_there_is_something_of_it(found: bool) -> None
 
 @pytest.mark.parametrize(
     ("hours", "said"),
-    [(24.009, "24 h"), (24.01, "24.01 h"), (95.999, "95.99 h"), (96, "4 d"), (100.9, "4.2 d"), (None, wording.DASH)],
+    [
+        (24.009, "24 h"),
+        (24.01, "24.01 h"),
+        (95.999, "95.99 h"),
+        (96, "4 d"),
+        (100.9, "4.2 d"),
+        (239.9, "9.9 d"),
+        (20_872.62, "869 d"),
+        (None, wording.DASH),
+    ],
 )
 def test_an_age_is_cut_not_rounded(hours: float | None, said: str) -> None:
     assert wording.age(hours) == said
@@ -300,3 +309,35 @@ def test_severities_are_ranked_worst_first_inside_a_status() -> None:
     told = [cause for cause in view.build(sample.results(machines=400)).causes if cause.status is Status.FAIL]
     assert told[0].severity is Severity.CRITICAL
     assert all(left.severity.rank <= right.severity.rank for left, right in pairwise(told))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("age_hours", 20_872.62, "869 d"),
+        ("missing_pct", 3.41, "3.5 %"),
+        ("missing_pct", 3.4, "3.4 %"),
+        ("max_missing_pct", 3, "3 %"),
+        ("size_gib", 12.345, "12.34 GiB"),
+    ],
+)
+def test_values_read_are_written_for_people(name: str, value: float, said: str) -> None:
+    assert wording.read_value(name, value) == said
+
+
+def test_an_end_that_lies_behind_is_told_as_one() -> None:
+    texts = wording.texts()
+    row = replace(sample.results(30).findings[0], evidence={"expires_in_hours": -133.68}, reason="")
+    assert values.common([row], texts) == (("ended", "5.5 d ago"),)
+    assert values.own(row, ["expires_in_hours"], texts) == "ended 5.5 d ago"
+
+
+@pytest.mark.parametrize(("code", "said"), [(0, "is passed"), (1, "is not passed"), (3, "is open")])
+def test_the_result_is_one_line(code: int, said: str) -> None:
+    made = sample.results(30)
+    shown = view.build(replace(made, gate=replace(made.gate, exit_code=code)))
+    judged = [it for it in made.machines if it.excluded_code is None]
+    failing = sum(Status.FAIL in it.statuses.values() for it in judged)
+    assert shown.result.startswith(
+        f"{len(judged)} VMs judged, {failing} with a fail; the gate {said} (exit {code}"
+    ) or (code == 3 and f"(exit {code}" in shown.result)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditor.document import did_you_mean, load, parse
-from auditor.errors import DocumentError
+from auditor.errors import DocumentError, Fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,11 +53,22 @@ def test_merge_keys_and_anchors_work() -> None:
         ("? [x]\n: 1\n", "file.yaml:1: a key must be a single word"),
         ("a: *nowhere\n", "file.yaml:1"),
         ("a: &a [*a]\n", "file.yaml:1"),
+        ("a:\n  <<: 5\n", "file.yaml:2: `<<` takes keys from a mapping"),
+        ("a: {<<: [{x: 1}, [2]]}\n", "file.yaml:1: `<<` takes keys from a mapping"),
+        ("a: 1\nb: " + "9" * 5000, "file.yaml:2: 99999999999999999999… is a number of 5000 digits"),
+        ("[" * 100_000, "nesting depth"),
+        ("- " * 500, "nested too deeply"),
         ("a: !!python/object:os.system x\nb: \x07", "file.yaml"),
     ],
 )
 def test_faults_name_file_and_line(text: str, told: str) -> None:
     assert told in fault(text)
+
+
+def test_a_file_that_is_another_one_does_not_flood_the_screen() -> None:
+    said = str(DocumentError([Fault("f.yaml", line, "unknown key") for line in range(1, 301)]))
+    assert said.count("unknown key") == 50
+    assert said.endswith("… and 250 more")
 
 
 def test_many_aliases_do_not_explode() -> None:

@@ -232,6 +232,26 @@ def test_tests_leave_no_rows_behind(tmp_path: Path, empty: Facts) -> None:
     assert empty.population("vm") == 0
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "{age_hours:zz}",
+        "{age_hours:d}",
+        "{age_hours:999999999999}",
+        "{age_hours!q}",
+        "{age_hours[5]}",
+        "{age_hours y",
+        "}",
+    ],
+)
+@pytest.mark.parametrize("form", ['"%s"', '{en: fine, de: "%s"}'])
+def test_a_message_that_cannot_be_filled_is_told_with_its_line(tmp_path: Path, field: str, form: str) -> None:
+    text = RULE.replace('"{age_hours:.0f} h"', "\n  " + form % f"old {field}")
+    (fault,) = gate.check(one(tmp_path, text), ruletests.open_tables())
+    assert "message 'too_old'" in fault.message
+    assert fault.line in (text[: text.index("too_old: ")].count("\n") + n for n in (1, 2))
+
+
 def test_sentences_fill_in_values_and_never_break() -> None:
     messages: dict[str, str | dict[str, str]] = {
         "old": "{age:.0f} h, {name}",
@@ -239,6 +259,7 @@ def test_sentences_fill_in_values_and_never_break() -> None:
     }
     assert rulebook.sentence("old", messages, {"age": 30.6, "name": "x"}) == "31 h, x"
     assert rulebook.sentence("old", messages, {"age": None}) == "unknown h, unknown"
+    assert rulebook.sentence("old", {"old": "{missing_pct:.1f} %"}, {"missing_pct": 3.41}) == "3.5 %"
     assert rulebook.sentence("both", messages, {}, "de") == "deutsch"
     assert rulebook.sentence("both", messages, {}, "fr") == "english"
     assert rulebook.sentence("never_heard", messages, {}) == "never heard"

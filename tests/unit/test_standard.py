@@ -92,6 +92,40 @@ def test_mistakes_name_file_line_and_remedy(tmp_path: Path, old: str, new: str, 
         assert words in said
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("new_vm_grace: 24h", "new_vm_grace: 99999999999y", "longer than 1000 years"),
+        ("new_vm_grace: 24h", "new_vm_grace: 1000.1y", "longer than 1000 years"),
+        ("high: 14", "high: 99999999999", "36500"),
+        ("high: 14", "high: 0", "greater than or equal to 1"),
+        ("high: 14", "high: -14", "greater than or equal to 1"),
+    ],
+)
+def test_a_time_that_nobody_sees_end_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+    with pytest.raises(DocumentError, match=r"standard\.yaml:\d+: ") as caught:
+        read_changed(tmp_path, old, new)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("- a\n", "standard.yaml:1: must be a block of `key: value` lines"),
+        ("just words\n", "standard.yaml:1: must be a block of `key: value` lines"),
+        ("standard: 5\n", "standard.yaml:1: standard: must be a block of `key: value` lines"),
+        ("standard: {name: ' ', version: 1}\n", "standard.yaml:1: standard.name: must say something"),
+        ("owner_tags: x\n", "standard.yaml:1: owner_tags: must be a list"),
+    ],
+)
+def test_a_standard_of_another_shape_is_told_in_plain_words(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "standard.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(DocumentError) as caught:
+        standard.read(tmp_path / "standard.yaml", "standard.yaml")
+    assert told in str(caught.value)
+    assert "StandardFile" not in str(caught.value)
+
+
 def test_one_mistake_in_a_tier_is_told_once_though_others_inherit_it(tmp_path: Path) -> None:
     with pytest.raises(DocumentError) as caught:
         read_changed(tmp_path, "max_gap: 1d", "max_gap: soon")
@@ -140,6 +174,18 @@ def test_a_waiver_is_read(tmp_path: Path) -> None:
         ("    ticket: T-1\n", "", "'waivers.0.ticket' is missing"),
         ("match: {resource_group: rg-a}", "match: {}", "match is empty"),
         ("expires_on: 2026-12-31", "expires_on: someday", "expires_on"),
+        ("reason: r", "reason: '  '", "waivers.0.reason"),
+        ("compensating_control: c", 'compensating_control: "\\t"', "waivers.0.compensating_control"),
+        ("ticket: T-1", "ticket: ' '", "waivers.0.ticket"),
+        ("id: W-1", "id: ' '", "waivers.0.id"),
+        ("match: {resource_group: rg-a}", 'match: {resource_id: "*"}', "selects everything"),
+        ("match: {resource_group: rg-a}", 'match: {resource_group: [rg-a, " ** "]}', "selects everything"),
+        (
+            "match: {resource_group: rg-a}",
+            'match: {any: [{resource_group: a}, {subscription: "*"}]}',
+            "selects everything",
+        ),
+        ("match: {resource_group: rg-a}", 'match: {all: [{resource_id: "*"}]}', "selects everything"),
     ],
 )
 def test_a_bad_waiver_is_told_with_its_line(tmp_path: Path, old: str, new: str, told: str) -> None:

@@ -295,7 +295,7 @@ def _place(labels: Mapping[str, str], machine: Machine) -> str:
 def _tally(machine: Machine) -> str:
     texts = wording.texts()
     if machine.excluded_code:
-        return texts("rows.outside", code=machine.excluded_code)
+        return texts("rows.outside", code=texts.get(f"codes.{machine.excluded_code}", machine.excluded_code))
     seen = list(machine.statuses.values())
     return "; ".join(
         (
