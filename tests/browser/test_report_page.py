@@ -307,7 +307,7 @@ def test_the_panel_shows_the_fix_and_copies_it(browser: Browser, files: dict[str
     assert " -i 'vm;" in copied
     assert copied.endswith("--policy-name <policy>")
     pairs = page.inner_text("#panel table")
-    assert re.search(r"age of the newest point\s+24 h\s+[\d.]+ h", pairs)
+    assert re.search(r"age of the newest point\s+24 h\s+[\d.]+ [hd]", pairs)
     assert "days before the run" in page.inner_text("#panel").lower()
     context.close()
 
