@@ -236,7 +236,7 @@ def test_fixture_31_no_rule_to_run_is_told_before_azure_is_asked(
     assert (told.code, served.log) == (2, [])
     assert "no rule is left to run" in told.err
     (tmp_path / "none").mkdir()
-    with pytest.raises(UsageError, match="no rule is left to run"):
+    with pytest.raises(UsageError, match="no rule in it"):
         inputs.read(rule_folders=[tmp_path / "none"], shipped=False)
 
 
