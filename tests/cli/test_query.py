@@ -447,7 +447,12 @@ def test_the_environment_sets_limits_too(asked: Asked, monkeypatch: pytest.Monke
 
 def run(finished: Audited, *words: str, **more: Any) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "auditor", "query", "--store", str(finished.bundle.folder.parent), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, **more)
+    # Under `nohup … &` the shell has Ctrl-C ignored, and a child would inherit that.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, **more)
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 @pytest.mark.parametrize("form", ["table", "json", "markdown", "csv"])
