@@ -71,12 +71,12 @@ def hold(made: Audited, clean: Verdicts, *, ghosts: frozenset[str] = frozenset()
     assert made.bundle.damage() == []
 
 
-@pytest.mark.parametrize("seed", seeds(range(5), range(100, 150)))
+@pytest.mark.parametrize("seed", seeds(range(2), range(100, 150)))
 def test_no_fault_gives_a_wrong_verdict(seed: int, mixed: Estate, clean: Verdicts, tmp_path: Path) -> None:
     judge(mixed, clean, drawn(seed), tmp_path)
 
 
-@pytest.mark.parametrize("seed", seeds(range(2), range(200, 230)))
+@pytest.mark.parametrize("seed", seeds(range(1), range(200, 230)))
 def test_no_combination_of_faults_gives_a_wrong_verdict(
     seed: int, mixed: Estate, clean: Verdicts, tmp_path: Path
 ) -> None:
@@ -94,7 +94,7 @@ PROPERTIES = (
     "creationData.sourceUniqueId", "creationData.sourceResourceId", "storageProfile", "storageProfile.dataDisks",
     "uniqueId", "policyType", "extendedInfo", "vmId", "securitySettings", "redundancySettings",
 )  # fmt: skip
-QUICK = {"protectionState", "recoveryPointTierDetails", "sourceResourceId", "creationData"}
+QUICK = {"protectionState", "creationData"}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def stopping(after: int) -> type[AzureReader]:
     return Stopped
 
 
-@pytest.mark.parametrize("seed", seeds(range(2), range(2, 14)))
+@pytest.mark.parametrize("seed", seeds(range(1), range(2, 14)))
 def test_a_run_that_is_stopped_anywhere_ends_as_if_it_had_not_been(
     seed: int, mixed: Estate, clean: Verdicts, tmp_path: Path
 ) -> None:

@@ -172,7 +172,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(azure: Simulator, tmp_path: P
     assert made.damage() == []
 
 
-@pytest.mark.parametrize("harm", ["cut the bodies", "cut the log", "no log", "other bytes", "no mark"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "cut the bodies",
+        *(pytest.param(harm, marks=pytest.mark.slow) for harm in ("cut the log", "no log", "other bytes", "no mark")),
+    ],
+)
 def test_what_is_damaged_is_read_again(azure: Simulator, tmp_path: Path, clean: Verdicts, harm: str) -> None:
     with pytest.raises(asyncio.CancelledError):
         audit_at(azure, tmp_path, kind=stopping(after=6))
