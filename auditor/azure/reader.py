@@ -227,7 +227,7 @@ class AzureReader:
             document = json.loads(heard.body)
             if not isinstance(document, dict):
                 raise ReadError(CoverageState.FAILED, "the answer is not a JSON object")
-            rows = _objects(document.get("value", [document]))
+            rows = [document] if question.single else _objects(document.get("value"))
             scope = {"subscriptions": [subscription]} if subscription else {"tenant": True}
             entry = heard.entry(page=number, more=link is not None, sent=odata_filter, scope=scope, count=len(rows))
             yield Answer(heard.body, rows, None, truncated=False, entry=entry)

@@ -64,6 +64,8 @@ class RestQuestion:
     """True: an answer that there is no such thing (404, 405) says that the resource has none."""
     second: bool
     """True: asks again for what Resource Graph was asked, to hold the two against each other."""
+    single: bool
+    """True: the answer is one resource, not a list."""
     loaded: bool
     """False: the answers are kept as evidence, but not loaded into the table: their form is another."""
     needs: tuple[str, ...]
@@ -210,6 +212,7 @@ def _rest(path: Path) -> RestQuestion | None:
         filter=more.strip().removeprefix("filter ") or None,
         absent=said.get("absent") == "none",
         second=said.get("source", "").startswith("second"),
+        single=said.get("answer") == "one",
         loaded=not said.get("source", "").endswith(", not loaded"),
         needs=_needs(path, said),
     )
