@@ -41,23 +41,17 @@ class Earlier:
     """Recovery points that an earlier run read and that can't have grown since. Implements `collect.Kept`."""
 
     def __init__(self, previous: Bundle) -> None:
-        """Read which items were at rest (stopped or softly deleted) in the run before."""
+        """Read which answers the run before has."""
         self._run = previous.run["id"]
         self._points = SubjectReader(previous.folder, "recovery_point")
-        items = quote(str(previous.inventory / "protected_item.parquet"))
-        with connect() as con:
-            found = con.execute(
-                f"SELECT resource_id FROM read_parquet({items}) WHERE soft_deleted OR lower(coalesce("
-                "nullif(protection_state, ''), current_protection_state, '')) IN ('protectionstopped', 'softdeleted')"
-            ).fetchall()
-        self._at_rest = {resource_id for (resource_id,) in found}
 
     def points(self, item_id: str, *, at_rest: bool) -> Sequence[tuple[Mapping[str, Any], bytes]] | None:
-        """Give the answers of the run before, with the run they come from; see `collect.Kept`."""
-        if not at_rest or item_id not in self._at_rest:
-            return None
-        found = self._points.answers(item_id)
-        if found is None or any(self._age(entry) > REUSED_RUNS for entry, _ in found):
+        """Give the answers of the run before, with the run they come from; see `collect.Kept`.
+
+        The item must have been at rest (stopped or softly deleted) then as it is now.
+        """
+        found = self._points.answers(item_id) if at_rest else None
+        if found is None or any(not e.get("at_rest") or self._age(e) > REUSED_RUNS for e, _ in found):
             return None
         return [
             ({**entry, "reused_from": {"run": self._origin(entry), "runs_ago": self._age(entry)}}, body)

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditor.bundle import Covered
 from auditor.collect.places import Scope, in_tenant, place
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from auditor.bundle import Draft
     from auditor.collect.port import Row
     from auditor.inventory.catalogue import GraphQuestion, RestQuestion, Table
+
+    _Known = Sequence[tuple[Mapping[str, Any], bytes]]
+    """Entries and bodies about one subject."""
 
 __all__ = ["Answer", "Azure", "FirstKept", "Kept", "ReadError", "Scope", "collect"]
 
@@ -199,13 +202,13 @@ class Collection:
     async def visible(self) -> dict[str, Row]:
         """Learn which subscriptions are visible: id -> row."""
         self.tell("subscription")
-        question = catalogue.table("subscription").graph
+        question = catalogue.query("subscription")
         seen: dict[str, Row] = {}
         reason = ""
         try:
-            for _ in range(_TRIES if question else 0):
+            for _ in range(_TRIES):
                 tally = Tally()
-                async for answer in self.azure.query(question, None):  # type: ignore[arg-type] # the loop is empty then
+                async for answer in self.azure.query(question, None):
                     self.draft.page("subscription", answer.entry, answer.body)
                     tally.add(answer)
                     seen |= {subscription_of(row): row for row in answer.rows if in_tenant(row, self.scope.tenant)}
@@ -291,38 +294,17 @@ class Collection:
     # -- questions about one resource after the other ---------------------------------------------------------------
 
     async def _each(self, name: str, subjects: Mapping[str, str], *, keep: bool = False) -> list[Row]:
-        """Ask a REST question about each subject; give the rows where they are kept.
+        """Ask a table's REST question about each subject and enter how far it was answered; give the rows.
 
         Args:
             name: of the table.
             subjects: lower-cased id -> id as Azure wrote it.
-            keep: whether the rows are wanted.
+            keep: whether the rows are wanted; there may be many.
         """
         table = catalogue.table(name)
-        question = table.rest
-        if question is None:
-            raise ValueError(f"{name} has no REST question")
-        account = _Account()
         rows: list[Row] = []
-        kept_as = name if question.loaded else f"{name}_list"
-
-        async def one(key: str) -> None:
-            self.tell(f"{name} {account.done}/{len(subjects)}")
-            tally = Tally()
-            try:
-                async for answer in self.azure.ask(question, subjects[key], self.odata_filter(question)):
-                    self.draft.page(kept_as, {**answer.entry, "subject": key}, answer.body)
-                    tally.add(answer)
-                    for row in answer.rows:
-                        self.note(name, row)
-                        if keep:
-                            rows.append(row)
-                account.answered(key, sum(tally.by_subscription.values()))
-            except ReadError as error:
-                account.failed(key, error, absent=question.absent and error.status in NO_SUCH)
-
-        await _spread(subjects, one)
-        if question.second:
+        account = await self._answers(name, subjects, rows.append if keep else None)
+        if catalogue.question(name).second:
             self.second += account.as_second_source(name)
             return rows
         refused = sorted(key for key, error in account.errors.items() if error.state is CoverageState.DENIED)
@@ -331,8 +313,50 @@ class Collection:
                 account.forgive(key)
             self.rows += await self._ask(name, table.graph, [place_of(key) for key in refused])
         self.rows += account.coverage(name) if subjects else [_nothing_to_ask(name)]
-        self.gaps += [Gap(name, key, error.state, error.reason) for key, error in account.errors.items()]
+        self.gaps += account.gaps(name)
         return rows
+
+    async def _answers(
+        self,
+        name: str,
+        subjects: Mapping[str, str],
+        take: Callable[[Row], None] | None = None,
+        known: Callable[[str], _Known | None] = lambda _: None,
+    ) -> _Account:
+        """Ask a table's REST question about each subject and keep what comes; give the account of who answered.
+
+        Args:
+            name: of the table.
+            subjects: lower-cased id -> id as Azure wrote it.
+            take: hears every row.
+            known: gives the answers about a subject that need not be asked for again.
+        """
+        question, account = catalogue.question(name), _Account()
+        kept_as = name if question.loaded else f"{name}_list"
+
+        async def one(key: str) -> None:
+            self.tell(f"{name} {account.done}/{len(subjects)}")
+            if (before := known(key)) is not None:
+                for entry, body in before:
+                    self.draft.page(kept_as, entry, body)
+                account.answered(key, reused=any("reused_from" in entry for entry, _ in before))
+                return
+            tally = Tally()
+            mark = {"at_rest": True} if key in self.items and self.items[key].at_rest else {}
+            try:
+                async for answer in self.azure.ask(question, subjects[key], self.odata_filter(question)):
+                    self.draft.page(kept_as, {**answer.entry, "subject": key, **mark}, answer.body)
+                    tally.add(answer)
+                    for row in answer.rows:
+                        self.note(name, row)
+                        if take:
+                            take(row)
+                account.answered(key, sum(tally.by_subscription.values()))
+            except ReadError as error:
+                account.failed(key, error, absent=question.absent and error.status in NO_SUCH)
+
+        await _spread(subjects, one)
+        return account
 
     def odata_filter(self, question: RestQuestion) -> str | None:
         """Give a question's filter with its moments filled in."""
@@ -342,23 +366,11 @@ class Collection:
         return question.filter and question.filter.format(**said)
 
     async def _vaults(self) -> None:
-        """Let each vault list its items itself: the second source, and the proof that the vault could be read."""
-        question = catalogue.table("protected_item").rest
-        unread: dict[str, Gap] = {}
+        """Let each vault list its items itself: the second source, and the proof that the vault could be read.
 
-        async def one(vault_id: str) -> None:
-            self.tell("protected_item")
-            try:
-                async for answer in self.azure.ask(question, self.vaults[vault_id], question and question.filter):  # type: ignore[arg-type] # it is there
-                    self.draft.page("protected_item", {**answer.entry, "subject": vault_id}, answer.body)
-                    for row in answer.rows:
-                        self._want(row)
-            except ReadError as error:
-                # Without a list of its own, what Resource Graph said of its items stands.
-                if error.status not in NO_SUCH:
-                    unread[vault_id] = Gap("vault", vault_id, error.state, error.reason)
-
-        await _spread(self.vaults, one)
+        Without a list of its own (404), what Resource Graph said of its items stands.
+        """
+        unread = {gap.resource_id: gap for gap in (await self._answers("protected_item", self.vaults)).gaps("vault")}
         self.gaps += unread.values()
         behind = {vault_id.split("/")[2]: unread[vault_id] for vault_id in sorted(unread, reverse=True)}
         for number, row in enumerate(self.rows):
@@ -371,28 +383,9 @@ class Collection:
 
     async def _points(self) -> None:
         """Read the recovery points of the wanted items, as far as the scope asks for them."""
-        question = catalogue.table("recovery_point").rest
-        account = _Account()
         chosen = self._chosen_items()
-
-        async def one(item_id: str) -> None:
-            self.tell(f"recovery_point {account.done}/{len(chosen)}")
-            item = self.items[item_id]
-            known = self.kept.points(item_id, at_rest=item.at_rest) if self.kept else None
-            for entry, body in known or ():
-                self.draft.page("recovery_point", entry, body)
-            if known is not None:
-                account.answered(item_id, 1, reused=any("reused_from" in entry for entry, _ in known))
-                return
-            try:
-                async for answer in self.azure.ask(question, item.written, None):  # type: ignore[arg-type] # it is there
-                    self.draft.page("recovery_point", {**answer.entry, "subject": item_id}, answer.body)
-                account.answered(item_id, 1)
-            except ReadError as error:
-                account.failed(item_id, error)
-
-        await _spread(chosen, one)
-        self.gaps += [Gap("recovery_point", key, error.state, error.reason) for key, error in account.errors.items()]
+        account = await self._answers("recovery_point", chosen, known=self._known_points)
+        self.gaps += account.gaps("recovery_point")
         left_out = Counter(place_of(item_id) for item_id in self.items if item_id not in chosen)
         if self.sampled is not None and self.sampling_accepted:
             left_out.clear()  # all is read that was to be
@@ -400,16 +393,19 @@ class Collection:
         covered = account.coverage("recovery_point", left_out, why)
         self.rows += covered if self.items else [_nothing_to_ask("recovery_point")]
 
+    def _known_points(self, item_id: str) -> _Known | None:
+        return self.kept.points(item_id, at_rest=self.items[item_id].at_rest) if self.kept else None
+
     def _chosen_items(self) -> dict[str, str]:
         """Give the items whose points are read; of a sample, always the same ones for the same run."""
-        wanted = dict.fromkeys(sorted(self.items), "")
+        wanted = {item_id: item.written for item_id, item in sorted(self.items.items())}
         if self.scope.recovery_points == "none":
             return {}
         if (size := self.scope.sample_size) is None:
             return wanted
         drawn = sorted(wanted, key=lambda item_id: hashlib.sha256(f"{self.draft.id}\n{item_id}".encode()).digest())
         self.sampled = tuple(sorted(drawn[:size]))
-        return dict.fromkeys(self.sampled, "")
+        return {item_id: wanted[item_id] for item_id in self.sampled}
 
     def _check_clock(self) -> None:
         """Enter a clock that is off: ages would be."""
@@ -432,7 +428,7 @@ class _Account:
         self._reused: Counter[str] = Counter()
         self._absent: dict[str, ReadError] = {}
 
-    def answered(self, key: str, rows: int, *, reused: bool = False) -> None:
+    def answered(self, key: str, rows: int = 0, *, reused: bool = False) -> None:
         self.done += 1
         where = place_of(key)
         self._asked[where] += 1
@@ -451,6 +447,10 @@ class _Account:
         """Forget a subject that another source answers for."""
         del self.errors[key]
         self._asked[place_of(key)] -= 1
+
+    def gaps(self, table: str) -> list[Gap]:
+        """Give what could not be read."""
+        return [Gap(table, key, error.state, error.reason) for key, error in self.errors.items()]
 
     def coverage(self, table: str, left_out: Counter[str] | None = None, why: str = "") -> list[Coverage]:
         """Give a row for each subscription; expected and received count the subjects."""

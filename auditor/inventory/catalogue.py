@@ -164,6 +164,22 @@ def table(name: str) -> Table:
     return {found.name: found for found in tables()}[name]
 
 
+def query(name: str) -> GraphQuestion:
+    """Give what Resource Graph is asked for a table; KeyError where it is not asked."""
+    found = table(name).graph
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+def question(name: str) -> RestQuestion:
+    """Give a table's REST question; KeyError where it has none."""
+    found = table(name).rest
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
 def _read(path: Path) -> Table:
     shape, _, finish = path.read_text(encoding="utf-8").partition(";\n")
     graph, rest = _graph(path.with_suffix(".kql")), _rest(path.with_suffix(".rest"))
