@@ -99,7 +99,7 @@ async def run(
 ) -> Bundle:
     """Collect, build the inventory, evaluate and seal; give the bundle.
 
-    Stopped while it collects, it leaves what it has read for `interrupted` of a later call.
+    Stopped before it is sealed, it leaves what it has read for `interrupted` of a later call.
 
     Raises:
         UsageError: the store can't be written, has a run of that moment, or the run before that one is damaged.
@@ -121,13 +121,6 @@ async def run(
             sampling_accepted=given.standard.file.population.accept_sampling,
         )
         draft.close_raw()
-    except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
-        draft.suspend()
-        raise
-    except BaseException:
-        draft.abandon()
-        raise
-    try:
         draft.write_coverage(covered)
         given.keep(draft)
         tell("inventory", "")
@@ -138,6 +131,9 @@ async def run(
         tell("seal", draft.id)
         about = _about(draft.id, as_of, started, given, settings) | {"identity": dict(azure.identity)}
         sealed = draft.seal(about, previous)
+    except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
+        draft.suspend()
+        raise
     except DISK_ERRORS as error:
         draft.abandon()
         raise bundle.unwritable(store, error) from error

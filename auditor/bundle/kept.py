@@ -82,6 +82,8 @@ def find(store: Path, purpose: str, as_of: datetime | None = None) -> Interrupte
         stopped = sorted(store.glob(f"{PREFIX}*")) if fcntl is not None and store.is_dir() else []
     for folder in stopped:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if not (folder / _MARK).exists() and _old(folder):
+                shutil.rmtree(folder, ignore_errors=True)  # stopped in the moment of its sealing
             lock = (folder / _MARK).open(encoding="utf-8")
             moment = _left(folder, lock, purpose)
             if moment is None or as_of not in (None, moment):
@@ -104,8 +106,12 @@ def _left(folder: Path, lock: IO[str], purpose: str) -> datetime | None:
         ValueError: its mark is damaged.
     """
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    if time.time() - (folder / _MARK).stat().st_mtime > KEPT_HOURS * 3600:
+    if _old(folder / _MARK):
         shutil.rmtree(folder, ignore_errors=True)
         return None
     said = json.load(lock)
     return datetime.fromisoformat(said["as_of"]) if said["purpose"] == purpose else None
+
+
+def _old(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > KEPT_HOURS * 3600

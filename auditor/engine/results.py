@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from auditor.bundle import GRAPH_PATH
+from auditor.engine import reconcile
 from auditor.engine import waivers as waiving
 from auditor.errors import BundleError
 from auditor.inventory import catalogue
@@ -21,7 +22,6 @@ from auditor.model import (
     Machine,
     Population,
     Question,
-    Reconciliation,
     Results,
     RuleResult,
     Run,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from auditor.bundle import Bundle, Covered
+    from auditor.bundle import Bundle
     from auditor.inventory.facts import Facts
     from auditor.rulebook import Rule, Rulebook
     from auditor.standard import Standard, Waiver
@@ -96,8 +96,8 @@ def read(judged: Judged, facts: Facts) -> Results:
         inputs={entry["path"]: entry["sha256"] for entry in judged.bundle.manifest["files"]},
         untested=_untested(judged, facts),
         asked_tables=frozenset(table.name for table in catalogue.tables() if table.asked),
-        uniform_scale_sets=_uniform(facts),
-        reconciliations=_reconciliations(covered, facts),
+        uniform_scale_sets=reconcile.uniform_scale_sets(facts),
+        reconciliations=reconcile.sources(covered, facts),
         clock_offset_seconds=covered.clock_offset_seconds,
     )
 
@@ -141,96 +141,6 @@ def _asked(tier: Mapping[str, Any], path: str) -> bool:
     return value not in (None, False)
 
 
-def _uniform(facts: Facts) -> tuple[int, int]:
-    (row,) = facts.rows(
-        "SELECT count(*) AS sets, coalesce(sum(capacity), 0)::BIGINT AS machines FROM raw.scale_set "
-        "WHERE lower(orchestration_mode) = 'uniform'"
-    )
-    return row["sets"], row["machines"]
-
-
-def _reconciliations(covered: Covered, facts: Facts) -> tuple[Reconciliation, ...]:
-    """Hold the sources against each other, id by id, wherever both could be asked."""
-    found = []
-    for table in sorted({row.table for row in covered.second} & {"vm", "disk", "snapshot", "vault"}):
-        unread = sum(row.table == table and not row.state.whole for row in covered.second)
-        (counts,) = facts.rows(
-            f"SELECT {_BOTH} FROM raw.{table} r JOIN confirmed c ON c.table_name = {quote(table)} "
-            "AND c.subscription_id = r.subscription_id"
-        )
-        found.append(Reconciliation(table, "graph", "list", unread=unread, **counts))
-    unread_vaults = [gap for gap in covered.gaps if gap.table == "vault"]
-    (counts,) = facts.rows(
-        f"SELECT {_BOTH} FROM raw.protected_item r WHERE lower(coalesce(r.backup_management_type, 'azureiaasvm')) = "
-        "'azureiaasvm' AND r.vault_id NOT IN (SELECT resource_id FROM gap WHERE table_name = 'vault')"
-    )
-    found.append(Reconciliation("protected_item", "graph", "vaults", unread=len(unread_vaults), **counts))
-    # A policy counts the items that follow it: a third source, which tells numbers only.
-    (counted,) = facts.rows(
-        """
-        WITH held AS (
-                 SELECT policy_id, count(*) AS items FROM raw.protected_item WHERE policy_id IS NOT NULL GROUP BY 1
-             ),
-             both_ AS (
-                 SELECT coalesce(h.items, 0) AS items, p.protected_items_count AS stated
-                 FROM raw.backup_policy p LEFT JOIN held h ON h.policy_id = p.resource_id
-                 WHERE lower(p.backup_management_type) = 'azureiaasvm' AND p.protected_items_count IS NOT NULL
-                   AND p.vault_id NOT IN (SELECT resource_id FROM gap WHERE table_name = 'vault')
-             )
-        SELECT coalesce(sum(items), 0)::BIGINT AS first_count, coalesce(sum(stated), 0)::BIGINT AS second_count,
-               coalesce(sum(greatest(items - stated, 0)), 0)::BIGINT AS only_first,
-               coalesce(sum(greatest(stated - items, 0)), 0)::BIGINT AS only_second
-        FROM both_
-        """
-    )
-    found.append(Reconciliation("protected_item", "graph", "policies", unread=len(unread_vaults), **counted))
-    # An item may tell how many points it has; where it does, that is held against the points that were read.
-    (stated,) = facts.rows(
-        """
-        WITH read AS (SELECT item_no, count(*) AS points FROM raw.recovery_point GROUP BY 1),
-             both_ AS (
-                 SELECT coalesce(r.points, 0) AS points, i.stated_point_count AS stated
-                 FROM raw.protected_item i LEFT JOIN read r ON r.item_no = i.resource_no
-                 WHERE i.stated_point_count IS NOT NULL AND i.vm_id IN (SELECT resource_id FROM raw.vm)
-                   AND i.resource_id NOT IN (SELECT resource_id FROM gap WHERE table_name = 'recovery_point')
-                   AND i.resource_id NOT IN (SELECT resource_id FROM left_out) AND (SELECT points_read FROM setting)
-             )
-        SELECT coalesce(sum(points), 0)::BIGINT AS first_count, coalesce(sum(stated), 0)::BIGINT AS second_count,
-               coalesce(sum(greatest(points - stated, 0)), 0)::BIGINT AS only_first,
-               coalesce(sum(greatest(stated - points, 0)), 0)::BIGINT AS only_second
-        FROM both_
-        """
-    )
-    unread_items = sum(gap.table == "recovery_point" for gap in covered.gaps)
-    found.append(Reconciliation("recovery_point", "vaults", "items", unread=unread_items, **stated))
-    return tuple(found)
-
-
-_BOTH = (
-    "count(*) FILTER (r.in_graph) AS first_count, count(*) FILTER (r.in_list) AS second_count, "
-    "count(*) FILTER (NOT r.in_list) AS only_first, count(*) FILTER (NOT r.in_graph) AS only_second"
-)
-
-
-_ROLES = {
-    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
-    "a795c7a0-d4a2-40c1-ae25-d81f01202912": "Backup Reader",
-    "b24988ac-6180-42a0-ab88-20f7382dd24c": "Contributor",
-    "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
-}
-"""Built-in roles that an auditing identity may hold; others are told by their id."""
-
-
-def _roles(identity: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
-    """Give the roles of whoever asked, as far as role assignments could be read; those of its groups are not known."""
-    rows = facts.rows(
-        "SELECT role_id, assigned_to FROM raw.role_assignment WHERE principal_id = $who ORDER BY assigned_to, role_id",
-        {"who": str(identity.get("object_id") or "").lower()},
-    )
-    told = [f"{_ROLES.get(row['role_id'], row['role_id'])} at {row['assigned_to']}" for row in rows]
-    return {"roles": ", ".join(told)} if told else {}
-
-
 def _run(judged: Judged, facts: Facts, *, complete: bool) -> Run:
     run = judged.bundle.run
     return Run(
@@ -242,7 +152,7 @@ def _run(judged: Judged, facts: Facts, *, complete: bool) -> Run:
         rules_digest=judged.book.digest,
         standard=judged.standard.ref,
         scope=run["scope"],
-        identity=run["identity"] | _roles(run["identity"], facts),
+        identity=run["identity"] | reconcile.roles(run["identity"], facts),
         cloud=run["cloud"],
         arm_endpoint=run["arm_endpoint"],
         complete=complete,

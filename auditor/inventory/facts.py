@@ -85,7 +85,7 @@ class Facts:
             rows = f"SELECT * FROM read_parquet({quote(str(path))}, hive_partitioning = false)"
             con.execute(f"CREATE VIEW raw.{table.name} AS {rows}")
         _inputs(con, given)
-        con.execute((_HERE / "resources.sql").read_text(encoding="utf-8"))
+        con.execute(_sql("resources"))
         for step in _steps(given.standard, only):
             con.execute(step)
         return cls(con, scratch)
@@ -123,14 +123,13 @@ class Facts:
 
 def views(standard: Standard) -> tuple[str, str, str]:
     """Give the SQL that makes what rules read out of `raw`, in order."""
-    first, last = ((_HERE / name).read_text(encoding="utf-8") for name in ("resources.sql", "views.sql"))
-    return first, _classified(standard), last
+    return _sql("resources"), _classified(standard), _sql("views")
 
 
 @functools.cache
 def described_tables() -> Mapping[str, Description]:
     """Give the tables that rules may read, documented, by name."""
-    return described(_views())
+    return described(_sql("views"))
 
 
 def tables() -> dict[str, tuple[Column, ...]]:
@@ -146,7 +145,7 @@ def descriptions() -> dict[str, str]:
 def still_read(names: Iterable[str]) -> set[str]:
     """Give the tables of the inventory that are read anew whenever these are read, since they are or rest on views."""
     made = {}
-    for step in statements((_HERE / "resources.sql").read_text(encoding="utf-8") + "\n" + _views()):
+    for step in statements(_sql("resources") + "\n" + _sql("views")):
         found = _MADE.search(step)
         if found:
             made[found["name"]] = step if found["kind"] == "VIEW" else ""
@@ -158,8 +157,8 @@ def still_read(names: Iterable[str]) -> set[str]:
     return set(re.findall(r"\braw\.(\w+)", behind))
 
 
-def _views() -> str:
-    return (_HERE / "views.sql").read_text(encoding="utf-8")
+def _sql(name: str) -> str:
+    return (_HERE / f"{name}.sql").read_text(encoding="utf-8")
 
 
 _MADE = re.compile(r"^\s*CREATE (?P<kind>TABLE|VIEW) (?P<name>\w+)", re.MULTILINE)
@@ -168,7 +167,7 @@ _READ = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)\b(?!\.)")
 
 def _steps(standard: Standard, only: Collection[str] | None) -> Iterator[str]:
     """Give the statements that build the views, in order; with `only` those that these tables rest on."""
-    steps = [_classified(standard), *statements(_views())]
+    steps = [_classified(standard), *statements(_sql("views"))]
     wanted = None if only is None else set(only)
     chosen = []
     for step in reversed(steps):

@@ -197,6 +197,21 @@ def test_what_is_damaged_is_read_again(azure: Simulator, tmp_path: Path, clean: 
     assert verdicts(audit_at(azure, tmp_path)) == clean
 
 
+def test_stopped_while_it_is_judged_nothing_is_read_again(
+    azure: Simulator, tmp_path: Path, clean: Verdicts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "evaluate", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            audit_at(azure, tmp_path)
+    azure.log.clear()
+    assert verdicts(audit_at(azure, tmp_path)) == clean
+    assert asked(azure) == []
+
+
 def test_another_command_does_not_go_on_from_it(azure: Simulator, tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         audit_at(azure, tmp_path, kind=stopping(after=6))
