@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from auditor.azure import AzureReader
 from auditor.azure.pacing import Patience
 from auditor.simulator import Estate, Faults
 from tests.audits import AS_OF, Audited, audit
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from auditor.bundle import Bundle
-    from auditor.collect import Scope
+    from auditor.collect import Answer, Scope
+    from auditor.inventory.catalogue import GraphQuestion, RestQuestion
 
 Verdicts = dict[tuple[str, str], str]
 """(rule, resource id) -> status, passes included."""
@@ -141,3 +144,28 @@ def named(verdicts_: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:
     return {
         (rule, "/".join((i.split("/")[2][:4], i.rsplit("/", 1)[1]))): status for (rule, i), status in verdicts_.items()
     }
+
+
+def stopping(after: int, table: str | None = None) -> type[AzureReader]:
+    """Make a reader that is stopped when it has asked so many questions, of one table or of any."""
+    left = [after]
+
+    def count(asked: str) -> None:
+        left[0] -= table in (None, asked)
+        if left[0] < 0:
+            raise asyncio.CancelledError
+
+    class Stopped(AzureReader):
+        async def query(
+            self, question: GraphQuestion, subscriptions: Sequence[str] | None, *, top: int | None = None
+        ) -> AsyncIterator[Answer]:
+            count("")
+            async for answer in super().query(question, subscriptions, top=top):
+                yield answer
+
+        async def ask(self, question: RestQuestion, subject: str, odata_filter: str | None) -> AsyncIterator[Answer]:
+            count(question.table)
+            async for answer in super().ask(question, subject, odata_filter):
+                yield answer
+
+    return Stopped

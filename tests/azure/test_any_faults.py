@@ -10,20 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditor import gate, pipeline
-from auditor.azure import AzureReader
 from auditor.collect import Scope
 from auditor.errors import NoRunError
 from auditor.simulator import Faults
 from auditor.simulator.server import Simulator
 from tests.audits import TOKEN, audit, audit_at
-from tests.azure.runs import hurried, verdicts
+from tests.azure.runs import hurried, stopping, verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from auditor.collect import Answer
-    from auditor.inventory.catalogue import GraphQuestion, RestQuestion
     from auditor.simulator import Estate
     from tests.audits import Audited
     from tests.azure.runs import Verdicts
@@ -108,31 +104,6 @@ def test_a_property_that_was_not_sent_is_unknown_or_told_by_another_source(
 
 
 # -- interrupted anywhere --------------------------------------------------------------------------------
-
-
-def stopping(after: int) -> type[AzureReader]:
-    """Make a reader that is stopped at its n-th question, whatever it is about."""
-    left = [after]
-
-    def count() -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise asyncio.CancelledError
-
-    class Stopped(AzureReader):
-        async def query(
-            self, question: GraphQuestion, subscriptions: Sequence[str] | None, *, top: int | None = None
-        ) -> AsyncIterator[Answer]:
-            count()
-            async for answer in super().query(question, subscriptions, top=top):
-                yield answer
-
-        async def ask(self, question: RestQuestion, subject: str, odata_filter: str | None) -> AsyncIterator[Answer]:
-            count()
-            async for answer in super().ask(question, subject, odata_filter):
-                yield answer
-
-    return Stopped
 
 
 @pytest.mark.parametrize("seed", seeds(range(1), range(2, 14)))

@@ -11,20 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditor import pipeline
-from auditor.azure import AzureReader
 from auditor.bundle import Bundle, kept
 from auditor.collect import Scope
 from auditor.simulator import Faults
 from auditor.simulator.server import Simulator
 from tests.audits import AS_OF, TOKEN, audit, audit_at, default_inputs
-from tests.azure.runs import hurried, mixed_estate, verdicts
+from tests.azure.runs import hurried, mixed_estate, stopping, verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from auditor.collect import Answer
-    from auditor.inventory.catalogue import RestQuestion
     from auditor.simulator import Estate
     from tests.azure.runs import Verdicts
 
@@ -132,27 +129,10 @@ def test_where_the_standard_accepts_a_sample_the_rest_is_not_applicable(
 # -- interrupted ------------------------------------------------------------------------------------------
 
 
-def stopping(after: int) -> type[AzureReader]:
-    """Make a reader that is stopped when it is asked for points once more."""
-
-    class Stopped(AzureReader):
-        asked = 0
-
-        async def ask(self, question: RestQuestion, subject: str, odata_filter: str | None) -> AsyncIterator[Answer]:
-            if question.table == "recovery_point":
-                Stopped.asked += 1
-                if Stopped.asked > after:
-                    raise asyncio.CancelledError
-            async for answer in super().ask(question, subject, odata_filter):
-                yield answer
-
-    return Stopped
-
-
 def test_a_resumed_run_equals_an_uninterrupted_one(azure: Simulator, tmp_path: Path, clean: Verdicts) -> None:
     for _ in range(2):
         with pytest.raises(asyncio.CancelledError):
-            audit_at(azure, tmp_path, kind=stopping(after=5))
+            audit_at(azure, tmp_path, kind=stopping(5, "recovery_point"))
     assert not list(tmp_path.glob("run=*"))
     (one, two) = sorted(tmp_path.glob(".collecting-*"))
     before = len(asked(azure))
@@ -181,7 +161,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(azure: Simulator, tmp_path: P
 )
 def test_what_is_damaged_is_read_again(azure: Simulator, tmp_path: Path, clean: Verdicts, harm: str) -> None:
     with pytest.raises(asyncio.CancelledError):
-        audit_at(azure, tmp_path, kind=stopping(after=6))
+        audit_at(azure, tmp_path, kind=stopping(6, "recovery_point"))
     (folder,) = tmp_path.glob(".collecting-*")
     bodies, log = folder / "raw" / "recovery_point.zst", folder / "raw" / "responses.jsonl"
     if harm == "cut the bodies":
@@ -214,7 +194,7 @@ def test_stopped_while_it_is_judged_nothing_is_read_again(
 
 def test_another_command_does_not_go_on_from_it(azure: Simulator, tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
-        audit_at(azure, tmp_path, kind=stopping(after=6))
+        audit_at(azure, tmp_path, kind=stopping(6, "recovery_point"))
     place = pipeline.Settings(cloud="custom", arm_endpoint=azure.url)
     mine, another = pipeline.purpose(place), pipeline.purpose(replace(place, scope=Scope(subscriptions=("a",))))
     assert kept.find(tmp_path, another) is None
@@ -237,7 +217,7 @@ def test_a_failed_run_leaves_nothing(mixed: Estate, tmp_path: Path) -> None:
 
 def test_evidence_says_what_was_resumed(azure: Simulator, tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
-        audit_at(azure, tmp_path, kind=stopping(after=6))
+        audit_at(azure, tmp_path, kind=stopping(6, "recovery_point"))
     made = audit_at(azure, tmp_path)
     lines = (made.folder / "raw" / "responses.jsonl").read_text().splitlines()
     entries = [json.loads(line) for line in lines]
