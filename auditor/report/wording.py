@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from auditor import assets
+from auditor.model import kept_for
 
 DASH = "\N{EN DASH}"
 """What a printed table shows where there is no value."""
@@ -21,8 +22,6 @@ DASH = "\N{EN DASH}"
 _HOURS_A_DAY = 24
 _HOURS_SHOWN_AS_HOURS = 96
 _DAYS_SHOWN_WHOLE = 10
-_DAYS_A_YEAR = 365.25
-_DAYS_A_MONTH = 30.4375
 
 
 class Texts:
@@ -146,15 +145,8 @@ def percent(value: float) -> str:
 
 
 def keep(days: float | None) -> str:
-    """Write a retention in the largest unit that is exact: 30 d, 12 w, 84 mo, 7 y."""
-    if days is None:
-        return DASH
-    months = days / _DAYS_A_MONTH
-    if days >= _DAYS_A_MONTH and abs(months - round(months)) < 1e-6:  # noqa: PLR2004
-        years = days / _DAYS_A_YEAR
-        whole_years = abs(years - round(years)) < 1e-6  # noqa: PLR2004
-        return f"{round(years)} y" if whole_years else f"{round(months)} mo"
-    return f"{decimal(days)} d"
+    """Write a retention in the largest unit that is exact: 30 d, 5 mo, 7 y; a dash where there is none."""
+    return DASH if days is None else kept_for(days)
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one line a type
@@ -201,10 +193,9 @@ def _measure(name: str, value: float) -> str:
         return age(value)
     if name.endswith("_pct"):
         return percent(value)
-    for ending, unit in (("_days", " d"), ("_gib", " GiB")):
-        if name.endswith(ending):
-            return decimal(value) + unit
-    return decimal(value)
+    if name.endswith("_days"):
+        return keep(value)
+    return decimal(value) + (" GiB" if name.endswith("_gib") else "")
 
 
 _HARMLESS = re.compile(r"[\t\n\x20-\x7e\u00a0-\u00ac\u00ae-\u017f\u2010-\u2027\u2030-\u205e]*")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from auditor import assets
 from auditor.document import Document, did_you_mean, load
 from auditor.errors import DocumentError, Fault, UsageError
-from auditor.model import Severity, Status
+from auditor.model import Severity, Status, kept_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -276,13 +276,15 @@ def sentence(
             return str(value)
         if field[1].endswith("_pct") and field[2] == ".1f":
             value = math.ceil(value * 10 - 1e-9) / 10  # as reports write a share: never smaller than it is
-        return format(value, field[2])
+        return kept_for(value) if field[2] == _KEPT else format(value, field[2])
 
     return _FIELD.sub(fill, text)
 
 
-_SPEC = re.compile(r"[-+ ]?,?(\.\d{1,2})?[efg%]?")
-"""How a number may be shown: what `format` takes for whole numbers and fractions alike."""
+_KEPT = "keep"
+"""Shows days as the standard writes a retention: 30 d, 7 y."""
+_SPEC = re.compile(rf"[-+ ]?,?(\.\d{{1,2}})?[efg%]?|{_KEPT}")
+"""How a number may be shown: what `format` takes for whole numbers and fractions alike, or as a retention."""
 
 
 def misspelt(text: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0, "mo": 30.4375, "y": 365.25}
+from auditor.model import MONTH_DAYS, YEAR_DAYS
+
+DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0, "mo": MONTH_DAYS, "y": YEAR_DAYS}
 """Length of a unit in days. Months and years are the Gregorian means, so 84mo and 7y are the same length."""
 
-LONGEST_DAYS = 1000 * 365.25
+LONGEST_DAYS = 1000 * YEAR_DAYS
 """No demand is longer, and moments that far away can still be counted."""
 
 _FORM = re.compile(r"(\d+(?:\.\d+)?)(h|d|w|mo|y)")

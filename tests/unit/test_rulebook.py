@@ -260,6 +260,15 @@ def test_sentences_fill_in_values_and_never_break() -> None:
     assert rulebook.sentence("old", messages, {"age": 30.6, "name": "x"}) == "31 h, x"
     assert rulebook.sentence("old", messages, {"age": None}) == "unknown h, unknown"
     assert rulebook.sentence("old", {"old": "{missing_pct:.1f} %"}, {"missing_pct": 3.41}) == "3.5 %"
+    for days, written in (
+        (30, "30 d"),
+        (84, "84 d"),
+        (2556.75, "7 y"),
+        (152.1875, "5 mo"),
+        (2556, "2,556 d"),
+        (0, "0 d"),
+    ):
+        assert rulebook.sentence("kept", {"kept": "{demanded_days:keep}"}, {"demanded_days": days}) == written
     assert rulebook.sentence("both", messages, {}, "de") == "deutsch"
     assert rulebook.sentence("both", messages, {}, "fr") == "english"
     assert rulebook.sentence("never_heard", messages, {}) == "never heard"
