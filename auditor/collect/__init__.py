@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from auditor.bundle import Covered
-from auditor.collect.places import Scope, in_tenant, place
+from auditor.collect.places import Place, Scope, in_tenant, place
 from auditor.collect.port import Answer, Azure, FirstKept, Keeper, Kept, ReadError
 from auditor.collect.rows import Tally, below, id_of, subscription_of
 from auditor.errors import NoRunError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from auditor.bundle import Draft
     from auditor.collect.port import Row
-    from auditor.inventory.catalogue import GraphQuestion, RestQuestion, Table
+    from auditor.inventory.catalogue import Each, GraphQuestion, RestQuestion, Table
 
     _Known = Sequence[tuple[Mapping[str, Any], bytes]]
     """Entries and bodies about one subject."""
@@ -109,6 +109,7 @@ class Collection:
         self.rows: list[Coverage] = []
         self.second: list[Coverage] = []
         self.gaps: list[Gap] = []
+        self.seen: dict[str, Row] = {}
         self.audited: set[str] = set()
         # What later questions are asked about: lower-cased id -> id as Azure wrote it.
         self.vaults: dict[str, str] = {}
@@ -119,27 +120,13 @@ class Collection:
 
     async def run(self, remembered: Iterable[str]) -> Covered:
         """See `collect`."""
-        seen = await self.visible()
-        where = place(seen, self.scope, await self.hidden(seen))
-        self.rows += where.coverage
-        self.audited = where.audited
+        where = await self.place()
         self.vaults = {key: key for key in remembered if _VAULT.fullmatch(key)}
-        visible, audited = sorted(seen), sorted(where.audited)
         # Resource Graph has its own quota, each subscription another: none need wait for the other.
-        await asyncio.gather(
-            self._tables(visible, audited),
-            *self._asked_of({"subscription": _subjects(visible), "audited subscription": _subjects(audited)}),
-        )
+        await asyncio.gather(self._tables(), *self._asked_of("subscription", "audited subscription"))
         await self._vaults()
         await asyncio.gather(
-            self._points(),
-            *self._asked_of(
-                {
-                    "concerned vault": self.concerned(),
-                    "restore point collection": self.collections,
-                    "initiative": self.initiatives,
-                }
-            ),
+            self._points(), *self._asked_of("concerned vault", "restore point collection", "initiative")
         )
         self._check_clock()
         self.draft.write_setbacks(self.azure.setbacks)
@@ -152,10 +139,38 @@ class Collection:
             clock_offset_seconds=self.azure.clock_offset,
         )
 
-    def _asked_of(self, subjects: Mapping[str, Mapping[str, str]]) -> list[Awaitable[object]]:
+    def _asked_of(self, *kinds: Each) -> list[Awaitable[object]]:
         """Give the work of asking every question about these kinds of subjects."""
         questions = [table.rest for table in catalogue.tables() if table.rest]
-        return [self._each(it.table, subjects[it.each]) for it in questions if it.each in subjects]
+        return [self._each(it.table, self.subjects(it.each)) for it in questions if it.each in kinds]
+
+    def subjects(self, each: Each) -> dict[str, str]:
+        """Give what a question of this kind is asked about, as far as it is known by now.
+
+        Returns:
+            lower-cased id -> id as Azure wrote it; "" for the tenant.
+        """
+        known: dict[Each, dict[str, str]] = {
+            "tenant": {"": ""},
+            "management group": {name.lower(): f"{GROUPS}/{name}" for name in self.scope.management_groups},
+            "subscription": _paths(self.seen),
+            "audited subscription": _paths(self.audited),
+            "vault": self.vaults,
+            "concerned vault": self._concerned(),
+            "protected item": {key: item.written for key, item in sorted(self.items.items())},
+            "restore point collection": self.collections,
+            "initiative": self.initiatives,
+        }
+        return known[each]
+
+    def _concerned(self) -> dict[str, str]:
+        """Give the vaults that lie in an audited subscription or protect a VM of one."""
+        of_items = {item_id.partition("/backupfabrics/")[0] for item_id in self.items}
+        return {
+            key: written
+            for key, written in sorted(self.vaults.items())
+            if key.split("/")[2] in self.audited or key in of_items
+        }
 
     def note(self, table: str, row: Row) -> None:
         """Remember of a row what later questions are asked about."""
@@ -190,16 +205,20 @@ class Collection:
             at_rest = bool(states & _AT_REST) or properties.get("isScheduledForDeferredDelete") is True
             self.items[written.lower()] = _Item(written, at_rest)
 
-    def concerned(self) -> dict[str, str]:
-        """Give the vaults that lie in an audited subscription or protect a VM of one."""
-        of_items = {item_id.partition("/backupfabrics/")[0] for item_id in self.items}
-        return {
-            key: written
-            for key, written in sorted(self.vaults.items())
-            if key.split("/")[2] in self.audited or key in of_items
-        }
+    async def place(self) -> Place:
+        """Hold the scope against the subscriptions that are visible.
 
-    async def visible(self) -> dict[str, Row]:
+        Raises:
+            NoRunError: no subscription is visible.
+            UsageError: a subscription name is ambiguous.
+        """
+        self.seen = await self._visible()
+        where = place(self.seen, self.scope, await self._hidden())
+        self.rows += where.coverage
+        self.audited = where.audited
+        return where
+
+    async def _visible(self) -> dict[str, Row]:
         """Learn which subscriptions are visible: id -> row."""
         self.tell("subscription")
         question = catalogue.query("subscription")
@@ -223,29 +242,30 @@ class Collection:
             self.rows.append(Coverage("subscription", "", CoverageState.PARTIAL, None, len(seen), reason))
         return seen
 
-    async def hidden(self, seen: Mapping[str, Row]) -> dict[str, str]:
+    async def _hidden(self) -> dict[str, str]:
         """Learn which subscriptions there are that Resource Graph does not show: id -> who told of them."""
-        told = await self._each("subscription", {"": ""}, keep=True)
+        told = await self._each("subscription", self.subjects("tenant"), keep=True)
         listed = {
             key
             for row in told
             if (key := str(row.get("subscriptionId") or "").lower())
-            and key not in seen
+            and key not in self.seen
             and in_tenant(row, self.scope.tenant)
             if str(row.get("state") or "").lower() in ("enabled", "warned", "pastdue")
         }
         hidden = dict.fromkeys(listed, "Resource Manager lists it, Resource Graph does not show it")
-        for name in self.scope.management_groups:
-            for row in await self._each("management_group", {name.lower(): f"{GROUPS}/{name}"}, keep=True):
+        for name, path in self.subjects("management group").items():
+            for row in await self._each("management_group", {name: path}, keep=True):
                 key = str(row.get("name") or "").lower()
-                if str(row.get("type") or "").lower().endswith("/subscriptions") and key not in seen:
-                    hidden[key] = f"below management group {name}, but not visible to this identity"
+                if str(row.get("type") or "").lower().endswith("/subscriptions") and key not in self.seen:
+                    hidden[key] = f"below management group {path.split('/')[-1]}, but not visible to this identity"
         return hidden
 
     # -- tables of Resource Graph -----------------------------------------------------------------------------------
 
-    async def _tables(self, visible: Sequence[str], audited: Sequence[str]) -> None:
+    async def _tables(self) -> None:
         """Ask for every table, in groups of subscriptions."""
+        visible, audited = sorted(self.seen), sorted(self.audited)
         width = asyncio.Semaphore(QUERIES_AT_ONCE)
 
         async def one(table: Table, question: GraphQuestion, group: Sequence[str] | None) -> None:
@@ -398,7 +418,7 @@ class Collection:
 
     def _chosen_items(self) -> dict[str, str]:
         """Give the items whose points are read; of a sample, always the same ones for the same run."""
-        wanted = {item_id: item.written for item_id, item in sorted(self.items.items())}
+        wanted = self.subjects("protected item")
         if self.scope.recovery_points == "none":
             return {}
         if (size := self.scope.sample_size) is None:
@@ -508,9 +528,8 @@ def _covered(
     """Give a coverage row for each subscription asked, and one for what belongs to the tenant."""
     counts = {"": tally.rows} if subscriptions is None else {key: tally.by_subscription[key] for key in subscriptions}
     if tally.by_subscription[""]:
-        counts[""] = tally.by_subscription[
-            ""
-        ]  # of management groups, whose rows reach into every group of subscriptions
+        # Of management groups, whose rows reach into every group of subscriptions.
+        counts[""] = tally.by_subscription[""]
     return [Coverage(table, key, state, n if state.whole else None, n, reason) for key, n in counts.items()]
 
 
@@ -519,8 +538,8 @@ def _sorted(rows: Iterable[Coverage]) -> tuple[Coverage, ...]:
     return tuple(sorted(set(rows), key=lambda row: (row.table, row.subscription_id, row.reason, row.received)))
 
 
-def _subjects(subscriptions: Iterable[str]) -> dict[str, str]:
-    return {path: path for path in (f"/subscriptions/{key}" for key in subscriptions)}
+def _paths(subscriptions: Iterable[str]) -> dict[str, str]:
+    return {path: path for path in (f"/subscriptions/{key}" for key in sorted(subscriptions))}
 
 
 def place_of(key: str) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from auditor.collect import GROUP, GROUPS, NO_SUCH, Collection, place_of
-from auditor.collect.places import Place, place
+from auditor.collect import GROUP, NO_SUCH, Collection, place_of
 from auditor.collect.port import ReadError
 from auditor.inventory import catalogue
 from auditor.model import CoverageState
@@ -17,7 +16,7 @@ from auditor.model import CoverageState
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from auditor.collect.places import Scope
+    from auditor.collect.places import Place, Scope
     from auditor.collect.port import Answer, Azure
     from auditor.inventory.catalogue import GraphQuestion, RestQuestion, Table
 
@@ -82,18 +81,16 @@ async def probe(azure: Azure, scope: Scope, tell: Callable[[str], None] = lambda
         UsageError: the scope is ambiguous.
     """
     collection = Collection(azure, scope, _Nobody(), tell)
-    seen = await collection.visible()
-    where = place(seen, scope, await collection.hidden(seen))
-    where.coverage.extend(collection.rows)  # the list of subscriptions itself may be short
-    collection.audited = where.audited
-    return Seen(where, await _Probe(azure, collection, sorted(seen)).tables())
+    where = await collection.place()
+    where = replace(where, coverage=list(collection.rows))  # the list of subscriptions itself may be short
+    return Seen(where, await _Probe(azure, collection).tables())
 
 
 class _Probe:
     """Probing under way."""
 
-    def __init__(self, azure: Azure, collection: Collection, visible: Sequence[str]) -> None:
-        self._azure, self._collection, self._visible = azure, collection, visible
+    def __init__(self, azure: Azure, collection: Collection) -> None:
+        self._azure, self._collection = azure, collection
 
     async def tables(self) -> list[Probed]:
         """Probe one table after the other: there are few, and what comes first names what is asked about later."""
@@ -124,7 +121,7 @@ class _Probe:
         return Probed(table.name, again.state, again.said, needs, doubt)
 
     async def _graph(self, name: str, question: GraphQuestion) -> Tried:
-        everywhere = self._visible if question.reach == "tenant" else sorted(self._collection.audited)
+        everywhere = sorted(self._collection.seen if question.reach == "tenant" else self._collection.audited)
         chosen = None if question.reach == "everything" else everywhere[:GROUP]
         if chosen is not None and not chosen:
             return Tried("not probed", "no subscription of the scope is visible", question.needs)
@@ -146,8 +143,8 @@ class _Probe:
     async def _rest(self, question: RestQuestion) -> Tried:
         """Ask about the first resource of its kind in each subscription: roles are given by subscription or above."""
         firsts: dict[str, str] = {}
-        for subject in self._subjects(question):
-            firsts.setdefault(place_of(subject.lower()), subject)
+        for key, subject in sorted(self._collection.subjects(question.each).items()):
+            firsts.setdefault(place_of(key), subject)
         if not firsts:
             return Tried("not probed", f"no {question.each} to ask about", question.needs)
         tried = await asyncio.gather(*(self._about(question, subject) for subject in firsts.values()))
@@ -170,25 +167,6 @@ class _Probe:
         for row in answer.rows:
             self._collection.note(question.table, row)
         return Tried("readable", "answered", question.needs, len(answer.rows))
-
-    def _subjects(self, question: RestQuestion) -> list[str]:
-        """Give what a question is asked about, as collecting does."""
-        collection = self._collection
-        if question.each == "subscription":
-            return [f"/subscriptions/{key}" for key in self._visible]
-        if question.each == "audited subscription":
-            return [f"/subscriptions/{key}" for key in sorted(collection.audited)]
-        if question.each == "management group":
-            return [f"{GROUPS}/{name}" for name in collection.scope.management_groups]
-        by_kind = {
-            "tenant": {"": ""},
-            "vault": collection.vaults,
-            "concerned vault": collection.concerned(),
-            "protected item": {key: item.written for key, item in collection.items.items()},
-            "restore point collection": collection.collections,
-            "initiative": collection.initiatives,
-        }
-        return [written for _, written in sorted(by_kind[question.each].items())]
 
 
 async def _first(pages: AsyncIterator[Answer]) -> Answer:
