@@ -310,7 +310,14 @@ def _inventory(place: Bundle | bundle.Draft) -> Iterator[Path]:
 
 def _circumstances(place: Bundle | bundle.Draft, covered: Covered, given: Inputs, as_of: datetime) -> Circumstances:
     return Circumstances(
-        as_of, given.standard, covered.coverage, covered.gaps, covered.second, covered.sampled, place.history
+        as_of,
+        given.standard,
+        covered.coverage,
+        covered.gaps,
+        covered.second,
+        covered.sampled,
+        place.history,
+        given.waivers,
     )
 
 

@@ -45,7 +45,7 @@ def pages() -> dict[str, str]:
 
 def rules() -> str:
     """One section a rule."""
-    book = rulebook.read()
+    book = rulebook.read(whole=True)
     lines = [NOTE, "# Rules", "", "| rule | severity | about | title |", "|---|---|---|---|"]
     lines += [
         f"| [{r.id}](#{r.id}) | {r.file.severity} | {r.file.resource_type} | {r.file.title} |" for r in book.rules

@@ -35,7 +35,7 @@ def empty() -> Facts:
 
 @functools.cache
 def book() -> rulebook.Rulebook:
-    return rulebook.read()
+    return rulebook.read(whole=True)
 
 
 class RuleFile(pytest.File):

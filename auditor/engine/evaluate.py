@@ -28,7 +28,17 @@ SAMPLE_REASON = "not_sampled"
 _SHIFTED = "['critical', 'high', 'medium', 'low']"
 """What a class may shift a severity within; info stays info."""
 
-_BEHIND = {"vm": ("vm", "resource_group"), "snapshot": ("snapshot",), "disk": ("disk",), "vault": ("vault",)}
+_BEHIND = {
+    "vm": ("vm", "resource_group"),
+    "snapshot": ("snapshot",),
+    "disk": ("disk",),
+    "vault": ("vault",),
+    "backup_policy": ("backup_policy",),
+    "protected_item": ("protected_item",),
+    "subscription": ("subscription", "vm"),
+    "policy_exemption": ("policy_exemption",),
+    "class": (),
+}
 """Tables that decide who is judged at all: a gap in one makes every verdict on that kind unknown there."""
 
 
@@ -85,7 +95,7 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
                  -- What is true of every rule: nothing is said of a list that is not whole, nor by a clock that is
                  -- wrong, and points that were not drawn for a sample are no failure to read them.
                  put AS (
-                     SELECT n.resource_no, v.resource_id, {severity} AS severity, {evidence} AS evidence,
+                     SELECT n.resource_no, n.tier, v.resource_id, {severity} AS severity, {evidence} AS evidence,
                             CASE WHEN s.clock_wrong THEN {quote(CLOCK_REASON)}
                                  WHEN g.subscription_id IS NOT NULL THEN {quote(GAP_REASON)}
                                  WHEN v.reason = 'recovery_points_unread' AND l.vm_no IS NOT NULL
@@ -114,7 +124,7 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
                    CASE WHEN p.status <> 'pass' THEN p.evidence END AS evidence,
                    CASE WHEN p.status = 'fail' THEN w.waiver_id END AS waiver_id
             FROM put p
-            LEFT JOIN classified k ON k.resource_no = p.resource_no
+            LEFT JOIN tier k ON k.tier = p.tier
             LEFT JOIN covering w ON w.resource_no = p.resource_no
             ORDER BY p.resource_no
         ) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd)

@@ -1,4 +1,4 @@
--- What `auditor query` reads beside the tables of rules and the inventory. Input: what views.sql has, and
+-- What `auditor query` reads beside the tables of rules and the inventory. Input: what views/ has, and
 -- found (all findings/*.parquet), ruled (the rules), waived (the waivers), told (coverage.json), named (names as created).
 
 CREATE VIEW finding AS

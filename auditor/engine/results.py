@@ -84,7 +84,7 @@ def read(judged: Judged, facts: Facts) -> Results:
         coverage=covered.coverage,
         gaps=covered.gaps,
         subscriptions=tuple(replace(s, vm_count=vms.get(s.subscription_id, 0)) for s in covered.subscriptions),
-        population=_population(facts),
+        population=_population(judged.book, facts),
         rules=tuple(_rule(judged.book, rule, statuses[rule.id]) for rule in judged.book.rules),
         findings=findings,
         machines=_machines(judged, facts),
@@ -225,7 +225,7 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
         f"""
         SELECT f.resource_id, f.status, f.severity, f.reason, f.evidence, f.waiver_id, n.class, n.tier, n.owner,
                r.resource_name, r.resource_group, r.subscription_id, r.subscription_name,
-               epoch(k.first_seen) AS first_seen, coalesce(t.severity_shift, 0) AS severity_shift
+               epoch(k.first_seen) AS first_seen, coalesce(t.severity_shift, 0) AS severity_shift, r.resource_type
         FROM {_parquet(judged, rule.id)} f
         JOIN {kind} n ON n.resource_id = f.resource_id
         JOIN resource r ON r.resource_no = n.resource_no
@@ -245,7 +245,7 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
             Finding(
                 rule=rule.id,
                 resource_id=row[0],
-                resource_type=kind,
+                resource_type=row[15],
                 resource_name=row[9] or row[0].rsplit("/", 1)[-1],
                 resource_group=row[10] or "",
                 subscription_id=row[11] or "",
@@ -303,7 +303,7 @@ def _waiver(waiver: Waiver, today: Any) -> dict[str, Any]:
     }
 
 
-def _population(facts: Facts) -> tuple[Population, ...]:
+def _population(book: Rulebook, facts: Facts) -> tuple[Population, ...]:
     left_out = dict(
         facts.con.execute(
             "SELECT excluded_code, count(*) FROM vm WHERE excluded_code IS NOT NULL GROUP BY 1 ORDER BY 1"
@@ -319,6 +319,8 @@ def _population(facts: Facts) -> tuple[Population, ...]:
     )
     snapshots = facts.population("snapshot")
     made.append(Population("snapshot", snapshots, snapshots - sum(products.values()), products))
+    others = sorted({rule.file.resource_type for rule in book.rules} - {"vm", "snapshot"})
+    made += [Population(kind, total, total, {}) for kind in others for total in [facts.population(kind)]]
     return tuple(made)
 
 

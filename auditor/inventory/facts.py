@@ -15,6 +15,17 @@ from auditor.inventory.catalogue import described, statements
 from auditor.inventory.database import connect
 from auditor.model import NOT_ASKED
 from auditor.standard.durations import days, hours
+from auditor.standard.schema import (
+    Alerts,
+    Backup,
+    Cmk,
+    MultiUser,
+    RestoreTest,
+    Runbooks,
+    SnapshotTier,
+    SoftDelete,
+    VaultTier,
+)
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
@@ -25,10 +36,12 @@ if TYPE_CHECKING:
 
     from auditor.inventory.catalogue import Column, Description
     from auditor.model import Coverage, Gap
-    from auditor.standard import Standard
+    from auditor.standard import Standard, Waiver
     from auditor.standard.schema import Tier
 
 _HERE = Path(__file__).parent
+_VIEWS = ("machines", "snapshots", "protection", "vaults", "governance", "readiness", "cost")
+"""Files of `views/`, in the order they build on each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,8 @@ class Circumstances:
     """Lower-cased ids of the items whose points were read, where only a sample was."""
     history: Path | None = None
     """history.parquet of the bundle; None on a first run."""
+    waivers: Sequence[Waiver] = ()
+    """They are judged too: a waiver without an end is a finding."""
 
 
 class Facts:
@@ -123,13 +138,13 @@ class Facts:
 
 def views(standard: Standard) -> tuple[str, str, str]:
     """Give the SQL that makes what rules read out of `raw`, in order."""
-    return _sql("resources"), _classified(standard), _sql("views")
+    return _sql("resources"), _classified(standard), _views()
 
 
 @functools.cache
 def described_tables() -> Mapping[str, Description]:
     """Give the tables that rules may read, documented, by name."""
-    return described(_sql("views"))
+    return described(_views())
 
 
 def tables() -> dict[str, tuple[Column, ...]]:
@@ -145,7 +160,7 @@ def descriptions() -> dict[str, str]:
 def still_read(names: Iterable[str]) -> set[str]:
     """Give the tables of the inventory that are read anew whenever these are read, since they are or rest on views."""
     made = {}
-    for step in statements(_sql("resources") + "\n" + _sql("views")):
+    for step in statements(_sql("resources") + "\n" + _views()):
         found = _MADE.search(step)
         if found:
             made[found["name"]] = step if found["kind"] == "VIEW" else ""
@@ -161,13 +176,17 @@ def _sql(name: str) -> str:
     return (_HERE / f"{name}.sql").read_text(encoding="utf-8")
 
 
+def _views() -> str:
+    return "\n".join(_sql(f"views/{name}") for name in _VIEWS)
+
+
 _MADE = re.compile(r"^\s*CREATE (?P<kind>TABLE|VIEW) (?P<name>\w+)", re.MULTILINE)
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)\b(?!\.)")
 
 
 def _steps(standard: Standard, only: Collection[str] | None) -> Iterator[str]:
     """Give the statements that build the views, in order; with `only` those that these tables rest on."""
-    steps = [_classified(standard), *statements(_sql("views"))]
+    steps = [_classified(standard), *statements(_views())]
     wanted = None if only is None else set(only)
     chosen = []
     for step in reversed(steps):
@@ -204,6 +223,24 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
         "band_medium_hours": ("DOUBLE", hours(file.snapshots.bands[1])),
         "band_high_hours": ("DOUBLE", hours(file.snapshots.bands[2])),
         "max_expiry_hours": ("DOUBLE", hours(file.snapshots.max_expiry)),
+        "required_tags": ("VARCHAR[]", [tag.casefold() for tag in file.snapshots.required_tags]),
+        "per_disk_warn": ("INTEGER", file.snapshots.per_disk.warn),
+        "per_disk_bad": ("INTEGER", file.snapshots.per_disk.bad),
+        "per_disk_guard": ("INTEGER", file.snapshots.per_disk.limit_guard),
+        "require_incremental": ("BOOLEAN", file.snapshots.require_incremental),
+        "allow_premium_hours": ("DOUBLE", _lasting(file.snapshots.allow_premium)),
+        "snapshot_network_policy": ("VARCHAR", file.snapshots.network.policy),
+        "snapshot_public_access": ("VARCHAR", file.snapshots.network.public_access),
+        "sas_max_hours": ("DOUBLE", hours(file.snapshots.network.sas_max)),
+        "period_days": ("DOUBLE", days(file.timing.period)),
+        "min_history_coverage_pct": ("DOUBLE", file.timing.min_history_coverage_pct),
+        "required_definitions": ("VARCHAR[]", [name.casefold() for name in file.azure_policy.require_definitions]),
+        "accepted_definitions": ("VARCHAR[]", [name.casefold() for name in file.azure_policy.accept_any_of]),
+        "max_policy_state_hours": ("DOUBLE", hours(file.azure_policy.max_state_age)),
+        "waiver_max_days": ("DOUBLE", days(file.waivers.max)),
+        "min_month": ("DOUBLE", file.cost.min_month),
+        "currency": ("VARCHAR", file.cost.currency),
+        "limits_as_of": ("VARCHAR", file.limits_as_of and file.limits_as_of.isoformat()),
         "third_party": (
             "STRUCT(product VARCHAR, name_prefix VARCHAR, tag_prefix VARCHAR, mark VARCHAR)[]",
             [
@@ -230,6 +267,14 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     _fill(con, "gap", "table_name VARCHAR, resource_id VARCHAR", gaps)
     confirmed = [(row.table, row.subscription_id) for row in given.second if row.state.whole]
     _fill(con, "confirmed", "table_name VARCHAR, subscription_id VARCHAR", confirmed)
+    prices = [(sku.casefold(), price) for sku, price in file.cost.snapshot_gib_month.items()]
+    _fill(con, "price", "sku VARCHAR, gib_month DOUBLE", prices)
+    # Subjects that Azure knows nothing of have numbers below zero.
+    named = [(-1 - n, rule.name, rule.tier, rule.owner) for n, rule in enumerate(given.standard.file.classes)]
+    unnamed = (-1 - len(named), UNCLASSIFIED, file.default_tier, None)
+    _fill(con, "declared_class", _CLASS_COLUMNS, [*named, unnamed])
+    about = [(-1 - len(named) - 1 - n, *_waiver(waiver)) for n, waiver in enumerate(given.waivers)]
+    _fill(con, "declared_waiver", _WAIVER_COLUMNS, about)
     _fill(con, "sampled", "resource_id VARCHAR", [(item_id,) for item_id in given.sampled or ()])
     columns_ = "kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ"
     if given.history is not None and given.history.exists():
@@ -246,39 +291,69 @@ def _fill(con: duckdb.DuckDBPyConnection, table: str, form: str, rows: Iterable[
         con.execute(f"INSERT INTO {table} VALUES ({', '.join('?' for _ in row)})", list(row))
 
 
+UNCLASSIFIED = "(unclassified)"
+"""Stands for the VMs that no class matches."""
+
+_CLASS_COLUMNS = "resource_no INTEGER, name VARCHAR, tier VARCHAR, owner VARCHAR"
+_WAIVER_COLUMNS = (
+    "resource_no INTEGER, waiver_id VARCHAR, rule VARCHAR, reason VARCHAR, compensating_control VARCHAR, "
+    "requester VARCHAR, approver VARCHAR, ticket VARCHAR, approved_on DATE, expires_on DATE"
+)
 _TIER_COLUMNS = (
     "tier VARCHAR, severity_shift INTEGER, backup_required BOOLEAN, rpo_hours DOUBLE, vault_rpo_hours DOUBLE, "
-    "every_hours DOUBLE, daily_keep_days DOUBLE, weekly_keep_days DOUBLE, monthly_keep_days DOUBLE, "
-    "yearly_keep_days DOUBLE, weekly_compliance BOOLEAN, max_missing_pct DOUBLE, max_gap_days DOUBLE, "
-    "snapshot_daily_keep_days DOUBLE"
+    "rto_hours DOUBLE, success_pct DOUBLE, every_hours DOUBLE, daily_keep_days DOUBLE, weekly_keep_days DOUBLE, "
+    "monthly_keep_days DOUBLE, yearly_keep_days DOUBLE, daily_max_days DOUBLE, weekly_max_days DOUBLE, "
+    "monthly_max_days DOUBLE, yearly_max_days DOUBLE, weekly_compliance BOOLEAN, archive_after_days DOUBLE, "
+    "max_missing_pct DOUBLE, max_gap_days DOUBLE, require_all_disks BOOLEAN, app_consistent BOOLEAN, "
+    "snapshot_daily_keep_days DOUBLE, snapshot_accept VARCHAR[], snapshot_max_missing INTEGER, "
+    "redundancy_accept VARCHAR[], cross_region_restore BOOLEAN, soft_delete_keep_days DOUBLE, "
+    "soft_delete_always_on BOOLEAN, immutability VARCHAR, immutability_keep_days DOUBLE, mua_required BOOLEAN, "
+    "mua_guard_elsewhere BOOLEAN, private_endpoint BOOLEAN, cmk_required BOOLEAN, cmk_double BOOLEAN, "
+    "alert_job_failures BOOLEAN, alert_routed BOOLEAN, alert_diagnostics BOOLEAN, log_keep_days DOUBLE, "
+    "test_cadence_days DOUBLE, test_sample_pct DOUBLE, test_sample_min INTEGER, test_types VARCHAR[], "
+    "test_isolated BOOLEAN, test_cross_region_days DOUBLE, runbook_max_age_days DOUBLE, runbook_scenarios VARCHAR[]"
 )
+"""The demands of a tier, as numbers; null = not demanded."""
+
+
+def _kept(text: str | None) -> float | None:
+    return None if text is None else days(text)
+
+
+def _lasting(text: str | None) -> float | None:
+    return None if text is None else hours(text)
+
+
+def _waiver(waiver: Waiver) -> tuple[Any, ...]:
+    return (
+        waiver.id, waiver.rule, waiver.reason, waiver.compensating_control, waiver.requester, waiver.approver,
+        waiver.ticket, waiver.approved_on, waiver.expires_on,
+    )  # fmt: skip
 
 
 def _tier(name: str, tier: Tier) -> tuple[Any, ...]:
-    backup = tier.backup
-
-    def kept(text: str | None) -> float | None:
-        return None if text is None else days(text)
-
-    def lasting(text: str | None) -> float | None:
-        return None if text is None else hours(text)
-
+    backup = tier.backup or Backup(max_missing_pct=0, require_all_disks=False)
+    snapshot = tier.snapshot or SnapshotTier()
+    vault = tier.vault or VaultTier()
+    redundancy = vault.redundancy.accept if vault.redundancy else None
+    soft_delete, immutability = vault.soft_delete or SoftDelete(), vault.immutability
+    guard, key, alerts = vault.mua or MultiUser(), vault.cmk or Cmk(), vault.alerts or Alerts()
+    proof, runbooks = tier.restore_test or RestoreTest(), tier.runbooks or Runbooks()
+    spans = (backup.daily, backup.weekly, backup.monthly, backup.yearly)
     return (
-        name,
-        tier.severity_shift,
-        backup is not None,
-        lasting(tier.rpo),
-        lasting(tier.vault_rpo),
-        lasting(backup.every) if backup else None,
-        kept(backup.daily.keep) if backup else None,
-        kept(backup.weekly.keep) if backup else None,
-        kept(backup.monthly.keep) if backup else None,
-        kept(backup.yearly.keep) if backup else None,
-        backup.weekly.compliance if backup else False,
-        backup.max_missing_pct if backup else None,
-        days(backup.max_gap) if backup else None,
-        kept(tier.snapshot.daily_keep) if tier.snapshot else None,
-    )
+        name, tier.severity_shift, tier.backup is not None, _lasting(tier.rpo), _lasting(tier.vault_rpo),
+        _lasting(tier.rto), tier.success_pct, _lasting(backup.every), *(_kept(span.keep) for span in spans),
+        *(_kept(span.max) for span in spans), backup.weekly.compliance, _kept(backup.archive_after),
+        backup.max_missing_pct, days(backup.max_gap), backup.require_all_disks, backup.app_consistent,
+        _kept(snapshot.daily_keep), snapshot.accept, snapshot.max_missing,
+        redundancy, vault.cross_region_restore, _kept(soft_delete.keep),
+        soft_delete.always_on, immutability and immutability.state,
+        _kept(immutability.time_based_keep) if immutability else None, guard.required, guard.guard_other_subscription,
+        vault.private_endpoint, key.required, key.double,
+        alerts.job_failures, alerts.routed, alerts.diagnostics, _kept(alerts.log_keep),
+        _kept(proof.cadence), proof.sample_pct, proof.sample_min, proof.types,
+        proof.isolated_target, _kept(proof.cross_region_cadence), _kept(runbooks.max_age), runbooks.scenarios,
+    )  # fmt: skip
 
 
 def _classified(standard: Standard) -> str:
@@ -311,7 +386,7 @@ def _classified(standard: Standard) -> str:
                         list_filter(list_transform(s.owner_tags, lambda wanted:
                             list_filter(r.tag_entries, lambda t: t.key = wanted AND t.value <> '')[1].value),
                             lambda owner: owner IS NOT NULL)[1] AS owner
-                 FROM resource r CROSS JOIN setting s
+                 FROM resource r CROSS JOIN setting s WHERE r.resource_type IN ('vm', 'disk', 'snapshot', 'vault')
              ),
              put AS (SELECT m.resource_no, {chosen} AS class, {tied} AS conflict, m.owner FROM m)
         SELECT p.resource_no, p.class, coalesce(k.tier, {quote(standard.file.default_tier)}) AS tier, p.conflict,

@@ -1,5 +1,6 @@
 -- First half of the views: the resources with their tags, names and places, all that a class, a waiver or an owner tag
--- can speak of. Input: raw.* (the Parquet tables), setting (one row), tier, covered, gap, known.
+-- can speak of. Input: raw.* (the Parquet tables), setting (one row), tier, covered, gap, known, declared_class,
+-- declared_waiver.
 
 CREATE MACRO folded(tags) AS
     list_transform(coalesce(map_entries(tags), []), lambda t: {'key': lower(trim(t.key)), 'value': trim(coalesce(t.value, ''))});
@@ -27,6 +28,9 @@ SELECT subscription_id, resource_name AS subscription_name, state, coalesce(tena
                                     lambda g: lower(g))) AS management_groups
 FROM raw.subscription;
 
+-- Subscriptions whose resources are judged; of the others only what protects a resource of these is.
+CREATE TABLE audited AS SELECT DISTINCT subscription_id FROM covered WHERE table_name = 'vm';
+
 -- A VM is protected from within its tenant: what could not be read of another one takes nothing away. Where the tenant of
 -- the gap is not known, it may be any.
 CREATE TABLE tenant AS
@@ -50,6 +54,12 @@ WITH every AS (
     UNION ALL SELECT resource_no, 'disk', resource_id, resource_name, resource_group, subscription_id, location, tags FROM live_disk
     UNION ALL SELECT resource_no, 'snapshot', resource_id, resource_name, resource_group, subscription_id, location, tags FROM live_snapshot
     UNION ALL SELECT resource_no, 'vault', resource_id, resource_name, resource_group, subscription_id, location, tags FROM live_vault
+    UNION ALL SELECT resource_no, 'backup_policy', resource_id, resource_name, split_part(resource_id, '/', 5), subscription_id, NULL, NULL FROM raw.backup_policy
+    UNION ALL SELECT resource_no, 'protected_item', resource_id, coalesce(friendly_name, resource_name), split_part(resource_id, '/', 5), subscription_id, NULL, NULL FROM raw.protected_item
+    UNION ALL SELECT resource_no, 'subscription', resource_id, resource_name, '', subscription_id, NULL, NULL FROM raw.subscription
+    UNION ALL SELECT resource_no, 'policy_exemption', resource_id, resource_name, '', coalesce(subscription_id, ''), NULL, NULL FROM raw.policy_exemption
+    UNION ALL SELECT resource_no, 'waiver', 'auditor:waiver/' || lower(waiver_id), waiver_id, '', '', NULL, NULL FROM declared_waiver
+    UNION ALL SELECT resource_no, 'class', 'auditor:class/' || lower(name), name, '', '', NULL, NULL FROM declared_class
 ),
 tagged AS (
     SELECT e.* EXCLUDE (tags), folded(e.tags) AS own, folded(g.tags) AS inherited

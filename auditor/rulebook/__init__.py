@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 AREAS = ("protection", "health", "retention", "snapshots", "vaults", "governance", "readiness", "cost")
 
-ResourceType = Literal["vm", "snapshot", "disk", "vault", "backup_policy", "protected_item", "subscription"]
+# fmt: off
+ResourceType = Literal[
+    "vm", "snapshot", "disk", "vault", "backup_policy", "protected_item", "subscription", "policy_exemption", "class",
+]
+# fmt: on
 
 
 class _Part(BaseModel):
@@ -137,13 +141,16 @@ class Rulebook:
         raise UsageError(f"there is no rule {rule_id!r}", did_you_mean(rule_id, [rule.id for rule in self.rules]))
 
 
-def read(folders: Sequence[Path] = (), choice: RuleChoice | None = None, *, shipped: bool = True) -> Rulebook:
+def read(
+    folders: Sequence[Path] = (), choice: RuleChoice | None = None, *, shipped: bool = True, whole: bool = False
+) -> Rulebook:
     """Read the shipped rules and those in `folders`.
 
     Args:
         folders: the user's own (`--rules`), each searched through.
         choice: the standard's word on which rules run, with which parameters.
         shipped: False reads `folders` alone (a bundle's own copy of all rules).
+        whole: True gives all of them, those too that do not run: extras nobody asked for, and disabled ones.
 
     Raises:
         DocumentError: each fault with file and line.
@@ -175,7 +182,8 @@ def read(folders: Sequence[Path] = (), choice: RuleChoice | None = None, *, ship
         raise DocumentError(faults)
     off = set(choice.disable) if choice else set()
     extras = set(choice.extras) if choice else set()
-    active = sorted((r for r in seen.values() if r.id not in off and (not r.file.extra or r.id in extras)), key=_order)
+    running = {r.id for r in seen.values() if r.id not in off and (not r.file.extra or r.id in extras)}
+    active = sorted((r for r in seen.values() if whole or r.id in running), key=_order)
     if not active:
         raise UsageError("no rule is left to run", "look at rules.disable in the standard")
     overridden = frozenset(choice.severity_override) if choice else frozenset()
@@ -304,7 +312,7 @@ def fields(message: str | Mapping[str, str]) -> set[str]:
     return {found[0] for text in texts for found in _FIELD.findall(text)}
 
 
-def common_messages() -> Mapping[str, str]:
+def common_messages() -> Mapping[str, str | Mapping[str, str]]:
     """Give the sentences of the reason codes that all rules share (exclusions, gaps)."""
     return _COMMON_CACHE()
 
@@ -313,9 +321,9 @@ class _Common:
     """Reads rules/messages.yaml once."""
 
     def __init__(self) -> None:
-        self._read: dict[str, str] | None = None
+        self._read: dict[str, str | Mapping[str, str]] | None = None
 
-    def __call__(self) -> dict[str, str]:
+    def __call__(self) -> dict[str, str | Mapping[str, str]]:
         if self._read is None:
             self._read = dict(load(assets.rules() / "messages.yaml").data)
         return self._read

@@ -154,7 +154,7 @@ def _columns(rule: Rule, tree: exp.Query) -> list[Fault]:
     ]
     for select in tree.selects:
         if select.alias_or_name == "status":
-            value = select.unalias()
+            value = _source(tree, select)
             results = _results(value)
             if isinstance(value, exp.Case) and None in results:
                 faults.append(_fault(rule, _line(value), "the status CASE has no ELSE", "say what holds otherwise"))
@@ -199,10 +199,20 @@ def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
             continue
         faults += [
             _fault(rule, 1, f"reason {code!r} has no sentence", "add it under messages")
-            for code in (found.this for found in _results(select.unalias()) if isinstance(found, exp.Literal))
+            for code in (found.this for found in _results(_source(tree, select)) if isinstance(found, exp.Literal))
             if code not in said and not code.startswith("judged_by:")
         ]
     return faults
+
+
+def _source(tree: exp.Query, value: exp.Expr) -> exp.Expr:
+    """Follow a bare column to the WITH clause that makes it: a rule may decide the reason before the status."""
+    found = value.unalias()
+    for cte in reversed(list(tree.find_all(exp.CTE))):
+        if isinstance(found, exp.Column) and isinstance(cte.this, exp.Select):
+            made = next((s for s in cte.this.selects if s.alias_or_name == found.name), None)
+            found = made.unalias() if made is not None else found
+    return found
 
 
 def _results(value: exp.Expr | None) -> list[exp.Expr | None]:

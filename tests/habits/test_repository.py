@@ -89,7 +89,7 @@ def test_a_wheel_carries_rules_templates_and_estates(tmp_path: Path) -> None:
         "auditor/_assets/samples/waivers.yaml",
         "auditor/engine/functions.txt",
         "auditor/engine/query.sql",
-        "auditor/inventory/views.sql",
+        "auditor/inventory/views/machines.sql",
         "auditor/inventory/tables/vm.kql",
     ):
         assert wanted in names

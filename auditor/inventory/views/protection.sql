@@ -1,204 +1,4 @@
--- What rules read. The one place of time arithmetic, tags, JSON and lists: a rule sees ages in hours, days as integers,
--- demands as columns. Input: what resources.sql has, and classified (class and tier of each resource).
--- Only the tables with a `-- table:` line are open to rules; the others are steps on the way.
-
-CREATE TABLE vm AS
--- table: vm: virtual machines in scope with what their tier demands; one row each
-SELECT
-    v.resource_no                        AS resource_no,          -- key within this bundle
-    v.resource_id                        AS resource_id,          -- lower-cased ARM id
-    v.resource_name                      AS resource_name,        -- name as created
-    v.resource_group                     AS resource_group,       -- name of the resource group
-    v.subscription_id                    AS subscription_id,      -- lower-cased GUID
-    v.location                           AS location,             -- Azure region
-    CASE
-        WHEN c.tier = 'none' THEN 'profile_tier_none'
-        WHEN s.exclude_managed AND g.managed_by IS NOT NULL THEN 'managed_rg'
-        WHEN list_contains(s.exclude_publishers, lower(v.image_publisher)) THEN 'image_publisher'
-        WHEN s.exclude_spot AND lower(v.priority) IN ('spot', 'spotplus', 'low') THEN 'spot'
-        WHEN lower(v.os_disk_placement) = 'local' AND v.data_disk_count = 0 THEN 'ephemeral_stateless'
-        WHEN v.scale_set_id IS NOT NULL AND NOT s.scale_set_flexible THEN 'scale_set_member'
-        WHEN hours_since(try_cast(list_filter(folded(v.tags), lambda t: t.key = 'decommission-date')[1].value AS TIMESTAMPTZ))
-             BETWEEN 0 AND 30 * 24 THEN 'decommission'
-    END                                  AS excluded_code,        -- why the VM is not judged; null where it is
-    c.class                              AS class,                -- class of the standard; null where none matches
-    c.tier                               AS tier,                 -- tier it is judged by
-    c.conflict                           AS class_conflict,       -- two classes of equal precedence match
-    c.owner                              AS owner,                -- from the owner tags, else the class
-    -- A VM first seen in this very run tells nothing of its age; without a creation time it has no grace.
-    hours_since(least(v.created_at, CASE WHEN k.first_seen < s.as_of THEN k.first_seen END)) AS age_hours, -- since created or first seen, whichever is earlier; null = not known
-    v.power_state                        AS power_state,          -- PowerState/running, PowerState/deallocated, ...
-    v.data_disk_count                    AS data_disk_count,      -- attached data disks
-    t.backup_required                    AS backup_required,      -- false where the tier accepts no backup
-    t.rpo_hours                          AS rpo_hours,            -- newest point of any tier may be this old
-    t.vault_rpo_hours                    AS vault_rpo_hours,      -- newest point in the vault may be this old
-    s.rpo_tolerance_hours                AS rpo_tolerance_hours,  -- added to both
-    t.every_hours                        AS every_hours,          -- demanded backup interval
-    t.daily_keep_days                    AS daily_keep_days,      -- daily points kept; null = not demanded
-    t.weekly_keep_days                   AS weekly_keep_days,     -- weekly points kept; null = not demanded
-    t.monthly_keep_days                  AS monthly_keep_days,    -- monthly points kept; null = not demanded
-    t.yearly_keep_days                   AS yearly_keep_days,     -- yearly points kept; null = not demanded
-    t.weekly_compliance                  AS weekly_compliance,    -- weekly points are a legal duty
-    s.retention_tolerance_pct            AS retention_tolerance_pct, -- per cent by which a retention may be short
-    t.max_missing_pct                    AS max_missing_pct,      -- per cent of promised days that may lack a point
-    t.max_gap_days                       AS max_gap_days,         -- days in a row that may lack a point
-    t.snapshot_daily_keep_days           AS snapshot_daily_keep_days, -- operational snapshots kept; null = not demanded
-    s.new_vm_grace_hours                 AS new_vm_grace_hours,   -- a younger VM need not be protected yet
-    s.initial_backup_grace_hours         AS initial_backup_grace_hours, -- after configuring, the first backup may take this long
-    NOT list_has_any(n.lacking_tables, ['subscription', 'vault', 'protected_item']) AS protected_item_complete, -- all items of the tenant were read
-    NOT list_has_any(n.lacking_tables, ['snapshot', 'disk'])
-        -- A snapshot whose source was not sent may be of this VM, and so may any where its own disks were not sent.
-        AND (NOT EXISTS (SELECT 1 FROM live_snapshot) OR
-             NOT EXISTS (SELECT 1 FROM live_snapshot x WHERE x.source_id IS NULL AND coalesce(x.create_option, 'Copy') IN ('Copy', 'CopyStart'))
-             AND (len(v.disk_ids) > 0 OR v.unmanaged OR v.os_disk_placement IS NOT NULL)) AS snapshot_complete, -- all snapshots and disks in scope were read, and whose they are
-    NOT list_has_any(n.lacking_tables, ['restore_point_collection', 'restore_point']) AS restore_point_complete, -- all VM restore points in scope were read
-    NOT list_has_any(n.lacking_tables, ['subscription', 'replicated_item']) AS replicated_item_complete, -- all replicated items of the tenant were read
-    NOT list_has_any(n.lacking_tables, ['subscription', 'backup_instance']) AS backup_instance_complete -- all instances of Backup vaults of the tenant were read
-FROM live_vm v
-CROSS JOIN setting s
-JOIN classified c ON c.resource_no = v.resource_no
-JOIN tier t ON t.tier = c.tier
-LEFT JOIN raw.resource_group g
-    ON g.resource_id = '/subscriptions/' || v.subscription_id || '/resourcegroups/' || lower(v.resource_group)
-LEFT JOIN known k ON k.kind = 'vm' AND k.key = v.resource_id
-LEFT JOIN known_subscription u ON u.subscription_id = v.subscription_id
-JOIN tenant n ON n.tenant_id = coalesce(u.tenant_id, '');
-
-CREATE TABLE vm_disk AS
--- table: vm_disk: managed disks attached to a VM; one row a disk
-WITH attached AS (
-    SELECT v.resource_no, unnest(list_prepend({'lun': NULL::INTEGER, 'disk_id': v.os_disk_id}, v.data_disks)) AS slot
-    FROM live_vm v
-)
-SELECT
-    a.resource_no                        AS vm_no,                -- key of the VM
-    a.slot.disk_id                       AS disk_id,              -- lower-cased ARM id
-    a.slot.lun                           AS lun,                  -- slot of a data disk; null = OS disk
-    d.size_gib                           AS size_gib,             -- provisioned; null where the disk is not in the inventory
-    d.sku                                AS sku,                  -- Premium_LRS, UltraSSD_LRS, ...
-    d.max_shares                         AS max_shares            -- more than 1 = shared between machines
-FROM attached a LEFT JOIN live_disk d ON d.resource_id = a.slot.disk_id
-WHERE a.slot.disk_id IS NOT NULL;
-
-CREATE VIEW disk AS
--- table: disk: managed disks in scope; one row each
-SELECT
-    d.resource_no                        AS resource_no,          -- key within this bundle
-    d.resource_id                        AS resource_id,          -- lower-cased ARM id
-    d.resource_name                      AS resource_name,        -- name as created
-    d.resource_group                     AS resource_group,       -- name of the resource group
-    d.subscription_id                    AS subscription_id,      -- lower-cased GUID
-    d.vm_id                              AS vm_id,                -- VM it is attached to
-    d.unique_id                          AS unique_id,            -- differs when re-created under the old name
-    d.sku                                AS sku,                  -- Premium_LRS, ...
-    d.size_gib                           AS size_gib,             -- provisioned
-    c.class                              AS class,                -- class of the standard; null where none matches
-    c.tier                               AS tier,                 -- tier it is judged by
-    c.owner                              AS owner                 -- from the owner tags, else the class
-FROM live_disk d
-JOIN classified c ON c.resource_no = d.resource_no;
-
-CREATE TABLE snapshot AS
--- table: snapshot: managed-disk snapshots in scope, who made them and where they come from; one row each
-WITH tagged AS (
-    SELECT r.resource_no, lower(r.resource_name) AS name, lower(r.resource_group) AS place, r.tag_entries,
-           list_transform(r.tag_entries, lambda t: t.key) AS keys
-    FROM resource r WHERE r.resource_type = 'snapshot'
-),
-marked AS (
-    SELECT t.resource_no,
-           list_filter(t.tag_entries, lambda x: x.key = lower(e.hold_tag))[1].value AS hold_text,
-           list_filter(list_transform(e.expiry_tags, lambda wanted: list_filter(t.tag_entries, lambda x: x.key = wanted)[1]),
-                       lambda found: found IS NOT NULL)[1] AS expiry,
-           len(list_filter(t.keys, lambda k: starts_with(k, 'kubernetes.io') OR starts_with(k, 'k8s-azure')
-                                             OR starts_with(k, 'velero.io') OR contains(k, 'csi.azure.com'))) > 0
-               OR len(list_filter(t.tag_entries, lambda x: x.key = 'created-by' AND starts_with(lower(x.value), 'kubernetes'))) > 0
-               AS of_kubernetes,
-           list_contains(t.keys, 'rsvaultbackup') OR starts_with(t.name, 'asrseeddisk-') OR starts_with(t.name, 'ms-asr-')
-              
-               OR ends_with(t.name, '-asrreplica')
-               AS of_site_recovery,
-           len(list_filter(t.keys, lambda k: starts_with(k, 'packer') OR k = 'imagebuilder' OR k = 'imagetemplatename')) > 0
-               OR len(list_filter(t.tag_entries, lambda x: x.key IN ('createdby', 'created-by')
-                                                          AND lower(x.value) IN ('azurevmimagebuilder', 'packer'))) > 0
-               AS of_image_build,
-           starts_with(t.place, 'azurebackuprg_') AS of_azure_backup,
-           list_filter(e.third_party, lambda p: coalesce(starts_with(t.name, p.name_prefix), false)
-               OR coalesce(len(list_filter(t.keys, lambda k: starts_with(k, p.tag_prefix))) > 0, false))[1] AS product
-    FROM tagged t CROSS JOIN setting e
-),
-disk_backup AS (
-    SELECT s.resource_no, min(b.resource_id) AS instance_id
-    FROM live_snapshot s JOIN raw.backup_instance b
-      ON b.source_id = s.source_id
-     AND b.snapshot_group_id = '/subscriptions/' || s.subscription_id || '/resourcegroups/' || lower(s.resource_group)
-    GROUP BY s.resource_no
-),
-guessed AS (
-    SELECT m.resource_no, m.hold_text, m.expiry,
-        coalesce(try_cast(try_strptime(m.expiry.value, ['%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%Y%m%d']) AS TIMESTAMP) + INTERVAL 1 DAY,
-                 try_cast(try_cast(m.expiry.value AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP)) AT TIME ZONE 'UTC' AS expires_at,
-        CASE
-            WHEN m.of_azure_backup THEN {'who': 'azure_backup', 'why': 'its resource group belongs to Azure Backup'}
-            WHEN b.instance_id IS NOT NULL THEN {'who': 'azure_disk_backup', 'why': 'backup instance ' || b.instance_id}
-            WHEN m.of_kubernetes THEN {'who': 'kubernetes_csi', 'why': 'tags of a Kubernetes volume snapshot'}
-            WHEN m.of_site_recovery THEN {'who': 'asr', 'why': 'name or tag of Azure Site Recovery'}
-            WHEN m.product IS NOT NULL THEN {'who': 'third_party', 'why': m.product.product || ': ' || m.product.mark}
-            WHEN m.of_image_build THEN {'who': 'image_build', 'why': 'tags of an image build'}
-            ELSE {'who': 'user', 'why': 'no mark of a product'}
-        END AS origin
-    FROM marked m LEFT JOIN disk_backup b USING (resource_no)
-)
-SELECT
-    s.resource_no                        AS resource_no,          -- key within this bundle
-    s.resource_id                        AS resource_id,          -- lower-cased ARM id
-    s.resource_name                      AS resource_name,        -- name as created
-    s.resource_group                     AS resource_group,       -- name of the resource group
-    s.subscription_id                    AS subscription_id,      -- lower-cased GUID
-    s.sku                                AS sku,                  -- Standard_LRS, Standard_ZRS, Premium_LRS
-    s.incremental                        AS incremental,          -- false = full copy
-    s.size_gib                           AS size_gib,             -- provisioned size of the source: an upper bound of what is billed
-    s.create_option                      AS create_option,        -- Copy, CopyStart, Import, ...
-    hours_since(s.created_at)            AS age_hours,            -- null where Azure sent no time
-    g.origin.who                         AS provenance,           -- user, third_party, azure_backup, azure_disk_backup, kubernetes_csi, asr, image_build
-    g.origin.why                         AS provenance_evidence,  -- what the guess rests on
-    s.source_id                          AS source_id,            -- disk or snapshot it was copied from
-    CASE WHEN contains(s.source_id, '/microsoft.compute/disks/') THEN 'disk'
-         WHEN contains(s.source_id, '/microsoft.compute/snapshots/') THEN 'snapshot' ELSE 'other' END AS source_kind, -- disk, snapshot, other
-    d.resource_no IS NOT NULL OR n.resource_no IS NOT NULL AS source_found, -- the source is in the inventory
-    coalesce(d.unique_id <> s.source_unique_id, false) AS source_replaced, -- a disk of that name exists, but it is another one
-    coalesce(a.whole, false)             AS source_complete,      -- the source's subscription was read, so that absence is evidence
-    g.hold_text IS NOT NULL AND lower(g.hold_text) NOT IN ('', 'false', 'no', 'none', '0') AS held, -- legal hold
-    g.expiry.key                         AS expiry_tag,           -- the tag that names an end; null = none
-    g.expiry.value                       AS expiry_text,          -- its value
-    -hours_since(g.expires_at)           AS expires_in_hours,     -- negative = past; null = none or not a date
-    CASE WHEN coalesce(s.immutability_expired, false) THEN NULL ELSE -hours_since(s.immutable_until) END AS immutable_for_hours, -- cannot be deleted before
-    t.stale_after_hours                  AS stale_after_hours,    -- operational tier of the standard
-    t.snapshot_grace_hours               AS grace_hours,          -- added to it
-    t.band_medium_hours                  AS band_medium_hours,    -- older than this is medium
-    t.band_high_hours                    AS band_high_hours,      -- older than this is high
-    t.max_expiry_hours                   AS max_expiry_hours,     -- an expiry tag counts up to this far ahead
-    c.class                              AS class,                -- class of the standard; null where none matches
-    c.tier                               AS tier,                 -- tier it is judged by
-    c.owner                              AS owner                 -- from the owner tags, else the class
-FROM live_snapshot s
-CROSS JOIN setting t
-JOIN classified c ON c.resource_no = s.resource_no
-JOIN guessed g ON g.resource_no = s.resource_no
-LEFT JOIN live_disk d ON d.resource_id = s.source_id
-LEFT JOIN live_snapshot n ON n.resource_id = s.source_id
-LEFT JOIN (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name IN ('disk', 'snapshot') GROUP BY 1) a
-    ON a.subscription_id = split_part(s.source_id, '/', 3);
-
-CREATE TABLE vm_snapshot AS
--- table: vm_snapshot: snapshots of a VM's disks; one row a VM and snapshot
-SELECT
-    d.vm_no                              AS vm_no,                -- key of the VM
-    s.resource_no                        AS snapshot_no,          -- key of the snapshot
-    s.resource_name                      AS snapshot_name,        -- name of the snapshot
-    s.age_hours                          AS age_hours,            -- null where Azure sent no time
-    s.provenance                         AS provenance            -- see snapshot
-FROM vm_disk d JOIN snapshot s ON s.source_id = d.disk_id;
+-- The protection chain of each VM: item, vault, policy, recovery points; and which points its policy owes.
 
 -- What a VM has beside a backup item. None of it is a backup: it may stand in for one only where the standard says so.
 CREATE TABLE beside AS
@@ -389,6 +189,24 @@ LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id
 LEFT JOIN live_vault w ON w.resource_id = i.vault_id
 LEFT JOIN known k ON k.kind = 'promise' AND k.first_seen < (SELECT as_of FROM setting)
     AND k.key = promise(i.resource_id, p.resource_id, p.schedule, p.daily_count, p.daily_unit);
+
+CREATE TABLE running AS
+-- table: running: what a rule on running protection says of a VM before it looks at it; one row a VM
+SELECT
+    v.resource_no                        AS vm_no,                -- key of the VM
+    CASE WHEN v.excluded_code IS NOT NULL THEN 'not_applicable'
+         WHEN v.backup_required = false THEN 'not_applicable'
+         WHEN p.state = 'unknown' THEN 'unknown'
+         WHEN p.state NOT IN ('protected', 'error', 'initial_backup_pending') THEN 'not_applicable'
+    END                                  AS idle_status,          -- not_applicable or unknown; null where an active item is there to be judged
+    CASE WHEN v.excluded_code IS NOT NULL THEN v.excluded_code
+         WHEN v.backup_required = false THEN 'tier_demands_no_backup'
+         WHEN p.state = 'unknown' AND NOT v.protected_item_complete THEN 'protected_item_incomplete'
+         WHEN p.state = 'unknown' THEN 'protection_unknown'
+         WHEN p.state = 'unprotected' THEN 'judged_by:vm-unprotected'
+         WHEN p.state NOT IN ('protected', 'error', 'initial_backup_pending') THEN 'judged_by:vm-protection-stopped'
+    END                                  AS idle_reason           -- its reason code
+FROM vm v JOIN protection p ON p.vm_no = v.resource_no;
 
 CREATE VIEW recovery_point AS
 -- table: recovery_point: usable recovery points of all items of a VM; one row a point

@@ -1,4 +1,6 @@
-"""The ten rules once more, in plain Python over Azure's own documents: what an estate's verdicts have to be.
+"""The rules once more, in plain Python over Azure's own documents: what an estate's verdicts have to be.
+
+The rules on VMs and snapshots stand here, those on other subjects in a module each.
 
 Slow, obvious, and sharing nothing with the product: no SQL, no tables, no standard file.
 """
