@@ -75,8 +75,6 @@ def test_tiers_inherit_deeply_and_lists_replace() -> None:
         ("tier: mission_critical}", "tier: none}", ["name owner, reason and review_on"]),
         ("name: production,", "name: mission-critical,", ["defined twice"]),
         ("match: {tag: {environment: [prod, production]}}", "match: {}", ["match is empty"]),
-        ("accept_disk_backup: false", "accept_disk_backup: true", ["not possible in this release"]),
-        ("deallocated_exclude_after: null", "deallocated_exclude_after: 90d", ["not possible in this release"]),
         ("approver_not_requester: true", "approver_not_requester: false", ["not possible in this release"]),
         ("compensating_control, approver,", "compensating_controll, approver,", ["'compensating_control'"]),
     ],

@@ -7,12 +7,13 @@ Slow, obvious, and sharing nothing with the product: no SQL, no tables, no stand
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from auditor.simulator import backup
+from auditor.simulator import backup, jobs
 from auditor.simulator.clock import ZONE_MINUTES
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 VM_RULES = (
     "vm-unprotected", "vm-protection-stopped", "vm-initial-backup-pending", "vm-snapshot-only", "backup-rpo-breached",
     "retention-daily-below-standard", "retention-weekly-below-standard", "retention-monthly-below-standard",
-    "recovery-points-missing",
+    "recovery-points-missing", "vm-disk-excluded", "vm-backup-unsupported", "vm-tier-unassigned", "backup-job-failing",
+    "backup-success-rate-low", "backup-not-vaulted", "retention-frequency-below-standard",
+    "retention-yearly-below-standard", "recovery-points-gfs-gap", "oldest-point-younger-than-retention",
+    "retention-reduced",
 )  # fmt: skip
 SNAPSHOT_RULES = ("snapshot-stale", "snapshot-orphaned")
 _SEVERITIES = ("low", "medium", "high", "critical")
@@ -40,12 +44,14 @@ class Tier:
     daily: float | None
     weekly: float
     monthly: float | None
+    yearly: float | None
+    every: float
     shift: int
 
 
-HYBRID = Tier(24, 36, 30, 84, 84 * 30.4375, 0)
-MISSION = Tier(6, 36, 30, 91, 84 * 30.4375, 1)
-DEV = Tier(168, 192, None, 28, None, -1)
+HYBRID = Tier(24, 36, 30, 84, 84 * 30.4375, None, 24, 0)
+MISSION = Tier(6, 36, 30, 91, 84 * 30.4375, 3652.5, 4, 1)
+DEV = Tier(168, 192, None, 28, None, None, 168, -1)
 
 Verdict = tuple[str, str | None]
 """Status, and the severity of a fail."""
@@ -87,6 +93,9 @@ class Oracle:
         return self.estate.groups[parts[2], parts[4]]
 
     def _tier(self, document: Any) -> Tier:
+        return self._class(document) or HYBRID
+
+    def _class(self, document: Any) -> Tier | None:
         group = self._group(document["id"])
         tags = folded(group["tags"]) | folded(document.get("tags"))
         if tags.get("backup-tier", "").casefold() in ("mission-critical", "tier0", "tier1"):
@@ -97,7 +106,7 @@ class Oracle:
         name = group["name"].casefold()
         if environment in ("dev", "test", "sandbox") or fnmatchcase(name, "rg-dev-*") or fnmatchcase(name, "rg-sbx-*"):
             return DEV
-        return HYBRID
+        return None
 
     @staticmethod
     def _fail(severity: str, tier: Tier) -> Verdict:
@@ -123,6 +132,14 @@ class Oracle:
             yield (rule, identifier), verdict
 
     def _judged(self, machine: Any, identifier: str, tier: Tier) -> dict[str, Verdict]:
+        good: Verdict = ("pass", None)
+        named: dict[str, Verdict] = {
+            "vm-tier-unassigned": good if self._class(machine) else self._fail("medium", tier),
+            "vm-backup-unsupported": self._supported(machine, identifier, tier),
+        }
+        return named | self._guarded(machine, identifier, tier)
+
+    def _guarded(self, machine: Any, identifier: str, tier: Tier) -> dict[str, Verdict]:
         items = self.items.get(identifier, [])
         active = [
             item
@@ -132,7 +149,8 @@ class Oracle:
         ]
         if active:
             rest: dict[str, Verdict] = {"vm-unprotected": ("pass", None), "vm-protection-stopped": ("pass", None)}
-            return rest | self._active(max(active, key=self._rank), tier)
+            chosen = max(active, key=self._rank)
+            return rest | self._active(chosen, tier) | self._running(machine, chosen, items, tier)
         young = self.as_of - when(machine["properties"]["timeCreated"]) < 24 * _HOUR
         verdicts: dict[str, Verdict] = {}
         if not items:
@@ -162,6 +180,10 @@ class Oracle:
     def _active(self, item: backup.Item, tier: Tier) -> dict[str, Verdict]:
         policy = item.vault.policies[item.policy.lower()]["properties"]
         verdicts = self._retention(policy["retentionPolicy"], tier)
+        hours = self._every(policy["schedulePolicy"])
+        verdicts["retention-frequency-below-standard"] = (
+            self._fail("high", tier) if hours > tier.every else ("pass", None)
+        )
         points = [backup.point_document(item, point)["properties"] for point in item.points(self.as_of)]
         if item.properties["protectionState"] == "IRPending" or not points:
             return verdicts | {"vm-initial-backup-pending": ("not_yet_due", None)}
@@ -176,12 +198,16 @@ class Oracle:
     def _retention(self, retention: Any, tier: Tier) -> dict[str, Verdict]:
         kept = {
             rule: span["retentionDuration"]["count"] * _DAYS[span["retentionDuration"]["durationType"]]
-            for rule in ("daily", "weekly", "monthly")
+            for rule in ("daily", "weekly", "monthly", "yearly")
             if (span := retention.get(f"{rule}Schedule"))
         }
         verdicts: dict[str, Verdict] = {}
-        denser = {"daily": ("daily",), "weekly": ("daily", "weekly"), "monthly": ("daily", "weekly", "monthly")}
-        demands = (("daily", tier.daily, "high"), ("weekly", tier.weekly, "medium"), ("monthly", tier.monthly, "high"))
+        kinds = ("daily", "weekly", "monthly", "yearly")
+        denser = {kind: kinds[: number + 1] for number, kind in enumerate(kinds)}
+        demands = (
+            ("daily", tier.daily, "high"), ("weekly", tier.weekly, "medium"), ("monthly", tier.monthly, "high"),
+            ("yearly", tier.yearly, "medium"),
+        )  # fmt: skip
         for rule, demanded, severity in demands:
             if demanded is not None:
                 best = max((kept[name] for name in denser[rule] if name in kept), default=0.0)
@@ -230,6 +256,202 @@ class Oracle:
             run = run + 1 if gap else 0
             longest = max(longest, run)
         return self._fail("high", tier) if sum(gaps) > 0.03 * len(gaps) or longest > 1 else ("pass", None)
+
+    # --- running backups ------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _every(schedule: Any) -> float:
+        if schedule["scheduleRunFrequency"] == "Hourly":
+            return float(schedule["hourlySchedule"]["interval"])
+        return 24 if schedule["scheduleRunFrequency"] == "Daily" else 168
+
+    def _supported(self, machine: Any, identifier: str, tier: Tier) -> Verdict:
+        for item in self.items.get(identifier, []):
+            if any(self._safe(point) for point in self._points(item)) and item is self._counts(identifier):
+                return "pass", None
+        profile = machine["properties"]["storageProfile"]
+        data = profile["dataDisks"]
+        mine = [self.disks[d["managedDisk"]["id"].lower()] for d in [profile["osDisk"], *data] if "managedDisk" in d]
+        sizes = [disk["properties"]["diskSizeGB"] for disk in mine]
+        local = (profile["osDisk"].get("diffDiskSettings") or {}).get("option") == "Local"
+        beyond = (
+            (local and data) or any(disk["properties"].get("maxShares", 1) > 1 for disk in mine) or len(data) > 32
+            or max(sizes, default=0) > 32 * 1024 or sum(sizes) > 256 * 1024 or ("vhd" in profile["osDisk"] and len(data) > 16)
+        )  # fmt: skip
+        counted = self._counts(identifier)
+        if counted is not None and counted.properties["policyId"]:
+            standard = counted.vault.policies[counted.policy.lower()]["properties"].get("policyType") != "V2"
+            secure = (machine["properties"].get("securityProfile") or {}).get("securityType", "Standard") != "Standard"
+            fast = any(disk["sku"]["name"] in ("UltraSSD_LRS", "PremiumV2_LRS") for disk in mine)
+            beyond = beyond or (standard and (secure or fast))
+        return self._fail("medium", tier) if beyond else ("pass", None)
+
+    def _counts(self, identifier: str) -> backup.Item | None:
+        """Give the item that a VM is judged by."""
+        order = (
+            "Protected",
+            "ProtectionError",
+            "IRPending",
+            "ProtectionStopped",
+            "ProtectionPaused",
+            "BackupsSuspended",
+        )
+
+        def place(item: backup.Item) -> tuple[int, datetime, str]:
+            gone = item.properties["isScheduledForDeferredDelete"]
+            rank = 9 if gone else order.index(item.properties["protectionState"])
+            newest = max(
+                (when(p["recoveryPointTime"]) for p in self._points(item)), default=datetime.min.replace(tzinfo=UTC)
+            )
+            return rank, self.as_of - newest, item.id.lower()  # type: ignore[return-value]
+
+        return min(self.items.get(identifier, []), key=place, default=None)
+
+    def _points(self, item: backup.Item) -> list[Any]:
+        every = [backup.point_document(item, point)["properties"] for point in item.points(self.as_of)]
+        return [point for point in every if not point["recoveryPointProperties"]["isSoftDeleted"]]
+
+    @staticmethod
+    def _safe(point: Any) -> bool:
+        tiers = {(detail["type"], detail["status"]) for detail in point["recoveryPointTierDetails"]}
+        return bool(tiers & {("HardenedRP", "Valid"), ("ArchivedRP", "Valid"), ("ArchivedRP", "Rehydrated")})
+
+    def _hours(self, point: Any) -> float:
+        return (self.as_of - when(point["recoveryPointTime"])) / _HOUR
+
+    def _running(self, machine: Any, item: backup.Item, items: list[backup.Item], tier: Tier) -> dict[str, Verdict]:
+        verdicts = {"vm-disk-excluded": self._excluded_disks(machine, item, tier)}
+        every = [backup.point_document(item, point)["properties"] for point in item.points(self.as_of)]
+        deleted = any(point["recoveryPointProperties"]["isSoftDeleted"] for point in every)
+        # A first run has nothing to compare with.
+        verdicts["retention-reduced"] = self._fail("high", tier) if deleted else ("not_yet_due", None)
+        if item.properties["protectionState"] == "IRPending" or not every:
+            return verdicts
+        points = self._points(item)
+        verdicts["backup-job-failing"] = self._jobs(item, points, tier)
+        verdicts["backup-success-rate-low"] = self._rate(item, tier)
+        vaulted = [point for point in points if self._safe(point)]
+        verdicts["backup-not-vaulted"] = self._transferred(points, vaulted, tier)
+        policy = item.vault.policies[item.policy.lower()]["properties"]
+        verdicts["recovery-points-gfs-gap"] = self._archive(vaulted, points, policy, tier)
+        old = [point for one in items for point in self._points(one) if self._safe(point)]
+        verdicts["oldest-point-younger-than-retention"] = self._reach(old, policy)
+        return verdicts
+
+    def _excluded_disks(self, machine: Any, item: backup.Item, tier: Tier) -> Verdict:
+        luns = [disk["lun"] for disk in machine["properties"]["storageProfile"]["dataDisks"]]
+        chosen = (item.properties.get("extendedProperties") or {}).get("diskExclusionProperties")
+        if chosen and any((lun in chosen["diskLunList"]) != chosen["isInclusionList"] for lun in luns):
+            return self._fail("high", tier)
+        return "pass", None
+
+    def _jobs(self, item: backup.Item, points: list[Any], tier: Tier) -> Verdict:
+        found = [job["properties"] for job in jobs.job_documents(item, self.as_of, min(self.estate.jobs_days, 31))]
+        found = [
+            job
+            for job in found
+            if job["operation"] == "Backup" and self.as_of - when(job["startTime"]) <= timedelta(31)
+        ]
+        good = max((when(job["startTime"]) for job in found if job["status"] == "Completed"), default=None)
+        failures = [
+            job for job in found if job["status"] == "Failed" and (good is None or when(job["startTime"]) > good)
+        ]
+        if failures:
+            return self._fail("high" if len(failures) > 1 else "medium", tier)
+        policy = item.vault.policies[item.policy.lower()]["properties"]
+        signs = [*(when(job["startTime"]) for job in found), *(when(point["recoveryPointTime"]) for point in points)]
+        recent = signs and (self.as_of - max(signs)) / _HOUR <= self._every(policy["schedulePolicy"]) + 24
+        return ("pass", None) if recent else self._fail("medium", tier)
+
+    def _rate(self, item: backup.Item, tier: Tier) -> Verdict:
+        """On a first run only what can't be made good any more counts: more than 1.8 of 90 days lost."""
+        policy = item.vault.policies[item.policy.lower()]["properties"]
+        offset = timedelta(minutes=ZONE_MINUTES[policy["timeZone"]])
+        today = (self.as_of + offset).date()
+        days: dict[Any, bool] = {}
+        for job in jobs.job_documents(item, self.as_of, min(self.estate.jobs_days, 31)):
+            day = (when(job["properties"]["startTime"]) + offset).date()
+            if job["properties"]["operation"] == "Backup" and today - timedelta(30) <= day < today:
+                days[day] = days.get(day, False) or job["properties"]["status"] == "Completed"
+        if not days:
+            return "not_yet_due", None
+        weekly = policy["schedulePolicy"]["scheduleRunFrequency"] == "Weekly"
+        due = len(days) if weekly else (today - min(days)).days
+        return self._fail("medium", tier) if due - sum(days.values()) > 1.8 else ("not_yet_due", None)
+
+    def _transferred(self, points: list[Any], vaulted: list[Any], tier: Tier) -> Verdict:
+        usable = [
+            p
+            for p in points
+            if self._safe(p)
+            or ("InstantRP", "Valid") in {(d["type"], d["status"]) for d in p["recoveryPointTierDetails"]}
+        ]
+        newest = min(map(self._hours, usable), default=None)
+        safe = min(map(self._hours, vaulted), default=None)
+        if newest is not None and safe is not None and safe - newest <= 36:
+            return "pass", None
+        if newest is None or newest > tier.rpo + 6:
+            return "not_applicable", None
+        if safe is None and max(map(self._hours, usable)) <= 48:
+            return "not_yet_due", None
+        return self._fail("high", tier)
+
+    def _archive(self, vaulted: list[Any], points: list[Any], policy: Any, tier: Tier) -> Verdict:
+        retention = policy["retentionPolicy"]
+        kept = {
+            kind: span["retentionDuration"]["count"] * _DAYS[span["retentionDuration"]["durationType"]]
+            for kind in ("daily", "weekly", "monthly")
+            if (span := retention.get(f"{kind}Schedule"))
+        }
+        if not kept.keys() & {"weekly", "monthly"}:
+            return "not_applicable", None
+        if not points:
+            return "not_applicable", None
+        offset = timedelta(minutes=ZONE_MINUTES[policy["timeZone"]])
+        today = (self.as_of + offset).date()
+        days = {(when(point["recoveryPointTime"]) + offset).date() for point in vaulted}
+        end = today - timedelta(days=math.ceil(kept.get("daily", 0)))
+        lost = {}
+        owed = 0
+        for kind, span, first, following in (
+            ("weekly", kept.get("weekly"), _monday, timedelta(weeks=1)),
+            ("monthly", kept.get("monthly"), _first, None),
+        ):
+            if span is None:
+                continue
+            filled = {first(day) for day in days}
+            runs = [
+                p
+                for p in sorted(filled)
+                if _next(p, following) in filled and _next(_next(p, following), following) in filled
+            ]
+            if not runs:
+                continue
+            # The whole week or month has to lie inside the retention and beyond the daily points.
+            period, empty = runs[0], 0
+            while _next(period, following) <= end:
+                if period > today - timedelta(days=math.floor(span)):
+                    owed += 1
+                    empty += period not in filled
+                period = _next(period, following)
+            lost[kind] = empty
+        if not owed:
+            return "not_yet_due", None
+        if lost.get("monthly"):
+            return self._fail("high", tier)
+        return self._fail("medium", tier) if lost.get("weekly") else ("pass", None)
+
+    def _reach(self, old: list[Any], policy: Any) -> Verdict:
+        spans = {
+            kind: span["retentionDuration"]["count"] * _DAYS[span["retentionDuration"]["durationType"]]
+            for kind in ("daily", "weekly", "monthly", "yearly")
+            if (span := policy["retentionPolicy"].get(f"{kind}Schedule"))
+        }
+        if not old:
+            return "not_applicable", None
+        kind = max(spans, key=lambda name: spans[name])
+        slack = {"daily": 2, "weekly": 8, "monthly": 32, "yearly": 367}[kind]
+        return ("pass" if max(map(self._hours, old)) / 24 >= spans[kind] - slack else "not_yet_due"), None
 
     # --- snapshots ------------------------------------------------------------------------------------------------
 
@@ -291,6 +513,19 @@ class Oracle:
         if age < 7:
             return "not_yet_due", None
         return self._fail("medium" if age > 30 else "low", tier)
+
+
+def _monday(day: date) -> date:
+    return day - timedelta(days=day.weekday())
+
+
+def _first(day: date) -> date:
+    return day.replace(day=1)
+
+
+def _next(period: date, step: timedelta | None) -> date:
+    """Give the next week, or the next month where there is no step."""
+    return period + step if step else (period + timedelta(days=31)).replace(day=1)
 
 
 def verdicts(estate: Estate) -> dict[tuple[str, str], Verdict]:
