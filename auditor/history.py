@@ -79,14 +79,14 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         `vm`, `protected_item`, `vault` -- key: lower-cased ARM id. A vault is forgotten when it is gone, not when it
             can't be read.
         `finding` -- key: `<rule>/<resource id>`, of those that did not pass when last looked at.
-        `promise` -- a protected item with its policy and what that keeps daily, so that a changed policy begins anew; see
-            the macro in inventory/resources.sql.
-        `retention` -- key: `<item id>|<days>|<days>|<days>|<days>`, what the item's policy keeps daily, weekly, monthly
-            and yearly; value: the four. Those of before stay for a while: they show what was cut.
+        `promise` -- a protected item with its policy and what that keeps daily, so that a changed policy begins anew;
+            see the macro in inventory/resources.sql.
+        `retention` -- key: `<item id>|<days>|<days>|<days>|<days>`, what the item's policy keeps daily, weekly,
+            monthly and yearly; value: the four. Those of before stay for a while: they show what was cut.
         `guard` -- key: `<vault id>|…`; value: `soft delete days|soft delete state|immutability` of the vault.
         `deallocated` -- key: id of a VM that stands still, since it was first seen so.
-        `backup_days` -- key: id of the item; value: `<day>:<a letter a day>` from that day on, in days since 1970-01-01
-            of the policy's zone: S a backup succeeded, F backups failed, - there was none, ? not read.
+        `backup_days` -- key: id of the item; value: `<day>:<a letter a day>` from that day on, in days since
+            1970-01-01 of the policy's zone: S a backup succeeded, F backups failed, - there was none, ? not read.
 
     Args:
         previous: the run before; None for the first.
@@ -127,7 +127,8 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
     )
     con.execute(
         "INSERT INTO known SELECT 'promise', concat_ws('|', i.resource_id, p.resource_id, p.schedule, p.daily_count, "
-        "p.daily_unit) AS key, $1, NULL, NULL FROM protected_item i JOIN backup_policy p ON p.resource_id = i.policy_id "
+        "p.daily_unit) AS key, $1, NULL, NULL FROM protected_item i "
+        "JOIN backup_policy p ON p.resource_id = i.policy_id "
         "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'promise')",
         [as_of],
     )
@@ -169,9 +170,10 @@ _STATES = {
     "retention": f"SELECT i.resource_id AS subject, concat_ws('|', {_KEPT}) AS value FROM protected_item i "
     "JOIN backup_policy p ON p.resource_id = i.policy_id WHERE lower(p.backup_management_type) = 'azureiaasvm'",
     "guard": "SELECT v.resource_id AS subject, concat_ws('|', coalesce(v.soft_delete_days, c.soft_delete_days, 0), "
-    "lower(coalesce(v.soft_delete_state, c.soft_delete_state, '')), lower(coalesce(v.immutability_state, ''))) AS value "
-    "FROM vault v LEFT JOIN vault_config c ON c.vault_id = v.resource_id",
-    "deallocated": "SELECT resource_id AS subject, '' AS value FROM vm WHERE lower(power_state) = 'powerstate/deallocated'",
+    "lower(coalesce(v.soft_delete_state, c.soft_delete_state, '')), lower(coalesce(v.immutability_state, ''))) "
+    "AS value FROM vault v LEFT JOIN vault_config c ON c.vault_id = v.resource_id",
+    "deallocated": "SELECT resource_id AS subject, '' AS value FROM vm "
+    "WHERE lower(power_state) = 'powerstate/deallocated'",
 }
 """What may change and come back: kind -> what is seen now, as subject and value."""
 REMEMBERED_DAYS = 400
@@ -216,16 +218,19 @@ def _backup_days(con: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
         CREATE TABLE fresh AS
         WITH asked AS (
                  SELECT i.resource_id AS item_id,
-                        floor((epoch($1::TIMESTAMPTZ) + coalesce(p.standard_offset_minutes, 0) * 60) / 86400)::INTEGER AS today
+                        floor((epoch($1::TIMESTAMPTZ) + coalesce(p.standard_offset_minutes, 0) * 60)
+                              / 86400)::INTEGER AS today
                  FROM protected_item i LEFT JOIN backup_policy p ON p.resource_id = i.policy_id
                  WHERE lower(coalesce(i.backup_management_type, 'azureiaasvm')) = 'azureiaasvm'
                    AND i.vault_id IN (SELECT vault_id FROM job_read)
              ),
              known_day AS (
-                 SELECT item_id, list(day_no) FILTER (good) AS good, list(day_no) FILTER (NOT good) AS bad FROM day GROUP BY 1
+                 SELECT item_id, list(day_no) FILTER (good) AS good, list(day_no) FILTER (NOT good) AS bad
+                 FROM day GROUP BY 1
              )
         SELECT a.item_id, a.today, array_to_string(list_transform(range(a.today - $2, a.today), lambda n:
-                   CASE WHEN list_contains(k.good, n) THEN 'S' WHEN list_contains(k.bad, n) THEN 'F' ELSE '-' END), '') AS letters
+                   CASE WHEN list_contains(k.good, n) THEN 'S' WHEN list_contains(k.bad, n) THEN 'F' ELSE '-' END),
+                   '') AS letters
         FROM asked a LEFT JOIN known_day k USING (item_id)
         """,
         [as_of, JOBS_DAYS - 1],
@@ -249,6 +254,7 @@ def _backup_days(con: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
     )
     con.execute("DELETE FROM known WHERE kind = 'backup_days' AND key IN (SELECT item_id FROM merged)")
     con.execute(
-        "INSERT INTO known SELECT 'backup_days', item_id, $1, $1, (today - length(letters)) || ':' || letters FROM merged",
+        "INSERT INTO known SELECT 'backup_days', item_id, $1, $1, (today - length(letters)) || ':' || letters "
+        "FROM merged",
         [as_of],
     )

@@ -17,6 +17,7 @@ from auditor import __version__, bundle, gate, history, inputs
 from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import FirstKept, Scope, collect
 from auditor.engine import damaged, results
+from auditor.engine import explain as explaining
 from auditor.engine.compare import differences
 from auditor.engine.evaluate import evaluate
 from auditor.errors import UsageError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from auditor.bundle.kept import Interrupted
     from auditor.collect import Azure, Kept
+    from auditor.engine.explain import Explained
     from auditor.inputs import Inputs
     from auditor.model import Results
 
@@ -213,6 +215,20 @@ def read(
             allowed_gaps=tuple(allowed),
         )
     return replace(made, gate=judgement)
+
+
+def explain(found: Bundle, wanted: str) -> tuple[Results, Explained]:
+    """Gather what a bundle knows of one resource, named by its id or name.
+
+    Raises:
+        UsageError: nothing is called so, or several things are.
+    """
+    given = inputs.of_bundle(found)
+    made = read(found, given)
+    with damaged.reading(found), _inventory(found) as folder:
+        about = _circumstances(found, found.covered(), given, found.as_of)
+        with Facts.open(folder, about) as facts:
+            return made, explaining.explain(facts, made, found.folder / "findings", wanted)
 
 
 def verify(found: Bundle, tell: Tell = silent) -> Iterator[tuple[str, list[str]]]:

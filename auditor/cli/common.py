@@ -55,6 +55,16 @@ def _expected(text: str | None) -> tuple[str, ...] | int | None:
     return names
 
 
+def bundle_and(what: str, words: tuple[str, ...]) -> tuple[str, str]:
+    """Read `[BUNDLE] WHAT`: a bundle, `latest` by default, and what is asked of it."""
+    if len(words) > 2:  # noqa: PLR2004 - bundle and the other
+        raise UsageError(
+            f"{len(words)} words are given, BUNDLE and {what} are two", "put names with blanks into quotes"
+        )
+    reference, other = ("latest", words[0]) if len(words) == 1 else words
+    return reference, other
+
+
 def files_read(options: dict[str, Any]) -> list[object]:
     """Give the files that the options name as inputs; None for those not given."""
     names = ("standard", "waivers", "config", "expect_subscriptions")

@@ -276,7 +276,8 @@ class Oracle:
         local = (profile["osDisk"].get("diffDiskSettings") or {}).get("option") == "Local"
         beyond = (
             (local and data) or any(disk["properties"].get("maxShares", 1) > 1 for disk in mine) or len(data) > 32
-            or max(sizes, default=0) > 32 * 1024 or sum(sizes) > 256 * 1024 or ("vhd" in profile["osDisk"] and len(data) > 16)
+            or max(sizes, default=0) > 32 * 1024 or sum(sizes) > 256 * 1024
+            or ("vhd" in profile["osDisk"] and len(data) > 16)
         )  # fmt: skip
         counted = self._counts(identifier)
         if counted is not None and counted.properties["policyId"]:
