@@ -129,7 +129,9 @@ async def run(
             unread = [gap.resource_id for gap in covered.gaps if gap.table == "vault"]
             history.carry(previous, draft.inventory, draft.history, as_of, unread)
             await _stoppable(
-                lambda: _evaluate(judging, draft, covered, given, as_of, draft.folder / "findings", tell),
+                lambda: _evaluate(
+                    judging, draft, covered, given, as_of=as_of, folder=draft.folder / "findings", tell=tell
+                ),
                 stop=judging.stop,
             )
         tell("seal", draft.id)
@@ -169,7 +171,8 @@ def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, 
         shutil.rmtree(scratch, ignore_errors=True)
         try:
             with damaged.reading(found), Judging() as judging:
-                _evaluate(judging, found, found.covered(), given, moment, scratch / "findings", tell)
+                covered = found.covered()
+                _evaluate(judging, found, covered, given, as_of=moment, folder=scratch / "findings", tell=tell)
             about = {"as_of": _stamp(moment), "manifest_digest": found.manifest_digest, **_judged_by(given)}
             write_atomically(scratch / "evaluation.json", to_json(about))
             scratch.rename(target)
@@ -288,6 +291,7 @@ def _evaluate(
     place: Bundle | bundle.Draft,
     covered: Covered,
     given: Inputs,
+    *,
     as_of: datetime,
     folder: Path,
     tell: Tell,

@@ -33,9 +33,7 @@ def judged(inventory: Path, lost: str | None, audited: Audited, folder: Path) ->
     if lost and lost != "subscription":
         places = {row.subscription_id for row in covered.coverage}
         rows += [Coverage(lost, place, CoverageState.DENIED, None, 0, "taken away") for place in sorted(places)]
-    circumstances = Circumstances(
-        AS_OF, given.standard, rows, covered.gaps, covered.second, waivers=given.waivers
-    )
+    circumstances = Circumstances(AS_OF, given.standard, rows, covered.gaps, covered.second, waivers=given.waivers)
     evaluate(given.book, inventory, circumstances, folder=folder)
     with duckdb.connect() as con:
         return {
