@@ -74,11 +74,32 @@ def check(rule: Rule, con: duckdb.DuckDBPyConnection) -> list[Fault]:
     try:
         read = querygate.check(rule.file.sql, open_tables(), con, parameters=True)
     except DocumentError as error:
-        first = rule.document.line(("sql",))
-        return [Fault(rule.path, first + fault.line, fault.message, fault.hint) for fault in error.faults]
+        return _placed(rule, error)
     if read != set(rule.file.reads):
         return [rule.document.fault(("sql",), "two parsers read this differently", "write it more plainly")]
     return []
+
+
+def _placed(rule: Rule, error: DocumentError) -> list[Fault]:
+    """Tell faults of an SQL text by the lines of the rule's file."""
+    first = rule.document.line(("sql",))
+    return [Fault(rule.path, first + fault.line, fault.message, fault.hint) for fault in error.faults]
+
+
+def _bound(rule: Rule, empty: Facts) -> list[Fault]:
+    """Give what DuckDB finds wrong with names and types in a rule's SQL, without running it."""
+    params = {name: param.default for name, param in rule.file.params.items()}
+    try:
+        empty.con.execute(f"EXPLAIN {rule.file.sql}", params or None).fetchall()
+    except duckdb.Error as error:
+        columns = [column for table in rule.file.reads for column in open_tables().get(table, ())]
+        return _placed(rule, querygate.told(error, columns))
+    return []
+
+
+def _misnamed_all(rule: Rule) -> list[Fault]:
+    given = [(number, *item) for number, test in enumerate(rule.file.tests) for item in test.given.items()]
+    return [fault for number, table, rows in given for fault in _misnamed(rule, number, table, rows)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +130,15 @@ class Proving:
         self._room.__exit__()
         self._scratch.cleanup()
 
-    def prove(self, rules: Sequence[Rule], standard: Standard) -> Iterator[Proof]:
+    def prove(self, rules: Sequence[Rule], standard: Standard, *, lint: bool = False) -> Iterator[Proof]:
         """Gate the rules and run their tests, one rule after the other.
 
         A rule that outlives its limits, or kills the process, is at fault; the rules after it are proved all the same.
+
+        Args:
+            rules: as read.
+            standard: whose tiers and settings the tables have.
+            lint: True looks closer at each rule instead of running its tests.
 
         Raises:
             OSError, duckdb.Error: the temporary folder can't be written.
@@ -124,7 +150,7 @@ class Proving:
                     told = (tuple(rules), standard, self._scratch.name, self._limits.memory)
                     self._room.prepare(told, what="laying out empty tables for the rules' tests")
                     prepared = True
-                (answer,) = self._room.ask(number, what=f"rule {rule.id}")
+                (answer,) = self._room.ask([number, lint], what=f"rule {rule.id}")
                 yield Proof(rule, tuple(Outcome(rule.id, name, tuple(failures)) for name, failures in answer))
             except DocumentError as error:
                 yield Proof(rule, faults=tuple(error.faults))
@@ -148,14 +174,17 @@ class Prover:
         gate.warm_up()
         lock(self._empty.con, memory)
 
-    def work(self, task: int) -> Iterator[Any]:
+    def work(self, task: Any) -> Iterator[Any]:
         """Prove a rule; give the name of each test with what came out otherwise than expected."""
-        rule = self._rules[task]
+        number, lint = task
+        rule = self._rules[number]
         faults = check(rule, self._empty.con)
+        if lint:
+            faults = [*(faults or [*_bound(rule, self._empty), *gate.tidy(rule)]), *_misnamed_all(rule)]
         if faults:
             raise DocumentError(faults)
         try:
-            yield [(outcome.name, outcome.failures) for outcome in run(rule, self._empty)]
+            yield [(outcome.name, outcome.failures) for outcome in ([] if lint else run(rule, self._empty))]
         except duckdb.OutOfMemoryException as error:
             raise MemoryError from error
         except DISK_ERRORS as error:
@@ -182,20 +211,28 @@ def _run(rule: Rule, number: int, empty: Facts) -> list[str]:
 
 
 def _insert(rule: Rule, number: int, con: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
+    faults = _misnamed(rule, number, table, rows)
+    if faults:
+        raise DocumentError(faults)
+    for row in rows:
+        names = ", ".join(row)
+        con.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' for _ in row)})", list(row.values()))
+
+
+def _misnamed(rule: Rule, number: int, table: str, rows: list[dict[str, Any]]) -> list[Fault]:
+    """Give the tables and columns of a test's rows that do not exist."""
     columns = open_tables().get(table)
     key = ("tests", number, "given", table)
     if columns is None:
-        raise DocumentError(
-            [rule.document.fault(key, f"there is no table {table!r}", did_you_mean(table, open_tables()))]
+        return [rule.document.fault(key, f"there is no table {table!r}", did_you_mean(table, open_tables()))]
+    return [
+        rule.document.fault(
+            (*key, position, name), f"table {table!r} has no column {name!r}", did_you_mean(name, columns)
         )
-    for position, row in enumerate(rows):
-        unknown = [name for name in row if name not in columns]
-        if unknown:
-            hint = did_you_mean(unknown[0], columns)
-            said = f"table {table!r} has no column {unknown[0]!r}"
-            raise DocumentError([rule.document.fault((*key, position, unknown[0]), said, hint)])
-        names = ", ".join(row)
-        con.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' for _ in row)})", list(row.values()))
+        for position, row in enumerate(rows)
+        for name in row
+        if name not in columns
+    ]
 
 
 def _compare(rule: Rule, test: Test, found: list[dict[str, Any]]) -> list[str]:

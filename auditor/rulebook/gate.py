@@ -5,6 +5,7 @@ The gate holds for shipped and users' rules alike. It allows by name; what is no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -221,6 +222,52 @@ def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
             if code not in said and not code.startswith("judged_by:")
         ]
     return faults
+
+
+def tidy(rule: Rule) -> list[Fault]:
+    """Give what a rule says in its file and its SQL never gives, and the other way round; it has passed `check`."""
+    tree = sqlglot.parse_one(rule.file.sql, read="duckdb")
+    if not isinstance(tree, exp.Query):
+        return []
+    given = {name: _literals(tree, name) for name in ("status", "reason")}
+    faults = []
+    statuses, codes = given["status"], given["reason"]
+    for status in rule.file.cannot:
+        if status in statuses.words:
+            said = f"`cannot` rules out {status!r}, which the SQL gives"
+            faults.append(rule.document.fault(("cannot", status), said, "remove the one that is wrong"))
+    tested = {expected.status.value for test in rule.file.tests for expected in test.expect.values()}
+    faults += [
+        rule.document.fault(("tests",), f"the SQL gives {status!r}, which no test expects", "add a test")
+        for status in sorted(statuses.words - tested)
+    ]
+    if codes.all:
+        faults += [
+            rule.document.fault(
+                ("messages", code), f"message {code!r} is of a reason that the SQL never gives", "remove it"
+            )
+            for code in rule.file.messages
+            if code not in codes.words and code not in common_messages()
+        ]
+    return faults
+
+
+@dataclass(frozen=True, slots=True)
+class _Literals:
+    words: frozenset[str]
+    all: bool
+    """True where the column holds these words and nothing else."""
+
+
+def _literals(tree: exp.Query, column: str) -> _Literals:
+    results = [
+        result
+        for select in tree.selects
+        if select.alias_or_name == column
+        for result in _results(_source(tree, select))
+    ]
+    words = frozenset(result.this for result in results if isinstance(result, exp.Literal))
+    return _Literals(words, all(isinstance(result, exp.Literal) for result in results))
 
 
 def _source(tree: exp.Query, value: exp.Expr) -> exp.Expr:
