@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 from auditor import bundle as bundles
 from auditor.bundle import Bundle
 from auditor.bundle.raw import SubjectReader
+from auditor.collect import JOBS_DAYS
 from auditor.inventory.database import connect
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from typing import Any
+
+    import duckdb
+
+    from auditor.bundle import Covered
 
 
 def before(store: Path, as_of: datetime) -> Bundle | None:
@@ -67,61 +72,183 @@ class Earlier:
         return int((entry.get("reused_from") or {}).get("runs_ago") or 0) + 1
 
 
-def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetime, unread: Iterable[str] = ()) -> None:
-    """Write history.parquet (kind, key, first_seen): what is known by now, with the moment it was first seen.
+def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetime, covered: Covered) -> None:
+    """Write history.parquet (kind, key, first_seen, last_seen, value): what is known by now, and since when.
 
-    Kinds: `vm`, `protected_item` and `vault` (key: lower-cased ARM id); `promise` (a protected item with its policy and
-    what that keeps daily, so that a changed policy begins anew; see the macro in inventory/resources.sql); and
-    `finding` (key: `<rule>/<resource id>`, of those that did not pass when last looked at). A vault is forgotten when
-    it is gone, not when it can't be read.
+    Kinds:
+        `vm`, `protected_item`, `vault` -- key: lower-cased ARM id. A vault is forgotten when it is gone, not when it
+            can't be read.
+        `finding` -- key: `<rule>/<resource id>`, of those that did not pass when last looked at.
+        `promise` -- a protected item with its policy and what that keeps daily, so that a changed policy begins anew; see
+            the macro in inventory/resources.sql.
+        `retention` -- key: `<item id>|<days>|<days>|<days>|<days>`, what the item's policy keeps daily, weekly, monthly
+            and yearly; value: the four. Those of before stay for a while: they show what was cut.
+        `guard` -- key: `<vault id>|…`; value: `soft delete days|soft delete state|immutability` of the vault.
+        `deallocated` -- key: id of a VM that stands still, since it was first seen so.
+        `backup_days` -- key: id of the item; value: `<day>:<a letter a day>` from that day on, in days since 1970-01-01
+            of the policy's zone: S a backup succeeded, F backups failed, - there was none, ? not read.
 
     Args:
         previous: the run before; None for the first.
         inventory: folder of the new run's tables.
         target: the file to write.
         as_of: the new run's moment.
-        unread: lower-cased ids of vaults that are there, but could not be read.
+        covered: what of them could not be read.
     """
     con = connect()
-    con.execute("CREATE TABLE known (kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ)")
-    if previous is not None and previous.history.exists():
-        con.execute(f"INSERT INTO known SELECT kind, key, first_seen FROM read_parquet({quote(str(previous.history))})")
-        con.execute("CREATE TABLE failing (key VARCHAR)")
-        con.execute("CREATE TABLE passing (key VARCHAR)")
-        for path in sorted((previous.folder / "findings").glob("*.parquet")):
-            for table, status in (("failing", "NOT IN"), ("passing", "IN")):
-                con.execute(
-                    f"INSERT INTO {table} SELECT {quote(path.stem)} || '/' || resource_id "
-                    f"FROM read_parquet({quote(str(path))}) WHERE status {status} ('pass', 'not_applicable')"
-                )
-        # A finding that passed in between begins anew; one that a run of another scope did not look at does not.
-        con.execute("DELETE FROM known WHERE kind = 'finding' AND key IN (SELECT key FROM passing)")
+    con.execute(
+        "CREATE TABLE known (kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ, last_seen TIMESTAMPTZ, value VARCHAR)"
+    )
+    for path in sorted(inventory.glob("*.parquet")):
         con.execute(
-            "INSERT INTO known SELECT 'finding', key, $1 FROM failing "
-            "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'finding')",
-            [previous.as_of],
+            f"CREATE VIEW {path.stem} AS SELECT * FROM read_parquet({quote(str(path))}, hive_partitioning = false)"
         )
+    if previous is not None and previous.history.exists():
+        earlier = f"read_parquet({quote(str(previous.history))}, hive_partitioning = false)"
+        con.execute(f"INSERT INTO known BY NAME SELECT * FROM {earlier}")
+        _findings(con, previous)
+    unread = {kind: [gap.resource_id for gap in covered.gaps if gap.table == kind] for kind in ("vault", "backup_job")}
+    closed = [row.subscription_id for row in covered.coverage if row.table == "backup_job" and not row.state.whole]
+    con.execute("CREATE TABLE unread AS SELECT unnest($1::VARCHAR[]) AS vault_id", [unread["vault"]])
+    con.execute(
+        "CREATE TABLE job_read AS SELECT resource_id AS vault_id FROM vault WHERE NOT list_contains($1::VARCHAR[], "
+        "resource_id) AND NOT list_contains($2::VARCHAR[], subscription_id)",
+        [unread["vault"] + unread["backup_job"], closed],
+    )
     for kind in ("vm", "protected_item", "vault"):
-        table = quote(str(inventory / f"{kind}.parquet"))
         con.execute(
-            f"INSERT INTO known SELECT {quote(kind)}, resource_id, $1 FROM read_parquet({table}) "
+            f"INSERT INTO known SELECT {quote(kind)}, resource_id, $1, NULL, NULL FROM {kind} "
             f"WHERE resource_id NOT IN (SELECT key FROM known WHERE kind = {quote(kind)})",
             [as_of],
         )
-    items, policies = (quote(str(inventory / f"{kind}.parquet")) for kind in ("protected_item", "backup_policy"))
+    con.execute(
+        "DELETE FROM known WHERE kind = 'vault' AND key NOT IN (SELECT vault_id FROM unread) "
+        "AND key NOT IN (SELECT resource_id FROM vault)"
+    )
     con.execute(
         "INSERT INTO known SELECT 'promise', concat_ws('|', i.resource_id, p.resource_id, p.schedule, p.daily_count, "
-        f"p.daily_unit) AS key, $1 FROM read_parquet({items}) i JOIN read_parquet({policies}) p "
-        "ON p.resource_id = i.policy_id WHERE key NOT IN (SELECT key FROM known WHERE kind = 'promise')",
+        "p.daily_unit) AS key, $1, NULL, NULL FROM protected_item i JOIN backup_policy p ON p.resource_id = i.policy_id "
+        "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'promise')",
         [as_of],
     )
+    for kind, rows in _STATES.items():
+        _state(con, kind, rows, as_of, previous.as_of if previous else None)
+    _backup_days(con, as_of)
     con.execute(
-        f"DELETE FROM known WHERE kind = 'vault' AND NOT list_contains($1::VARCHAR[], key) AND key NOT IN "
-        f"(SELECT resource_id FROM read_parquet({quote(str(inventory / 'vault.parquet'))}))",
-        [list(unread)],
-    )
-    con.execute(
-        f"COPY (SELECT kind, key, first_seen FROM known ORDER BY kind, key) TO {quote(str(target))} "
-        "(FORMAT parquet, COMPRESSION zstd)"
+        "COPY (SELECT kind, key, first_seen, last_seen, value FROM known ORDER BY kind, key) "
+        f"TO {quote(str(target))} (FORMAT parquet, COMPRESSION zstd)"
     )
     con.close()
+
+
+def _findings(con: duckdb.DuckDBPyConnection, previous: Bundle) -> None:
+    """Bring the findings up to the run before: what failed there is known since, what passed begins anew."""
+    con.execute("CREATE TABLE failing (key VARCHAR)")
+    con.execute("CREATE TABLE passing (key VARCHAR)")
+    for path in sorted((previous.folder / "findings").glob("*.parquet")):
+        for table, status in (("failing", "NOT IN"), ("passing", "IN")):
+            con.execute(
+                f"INSERT INTO {table} SELECT {quote(path.stem)} || '/' || resource_id "
+                f"FROM read_parquet({quote(str(path))}) WHERE status {status} ('pass', 'not_applicable')"
+            )
+    # A finding that passed in between begins anew; one that a run of another scope did not look at does not.
+    con.execute("DELETE FROM known WHERE kind = 'finding' AND key IN (SELECT key FROM passing)")
+    con.execute(
+        "INSERT INTO known SELECT 'finding', key, $1, NULL, NULL FROM failing "
+        "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'finding')",
+        [previous.as_of],
+    )
+
+
+_DAYS = (
+    "round({0}_count * CASE lower({0}_unit) WHEN 'days' THEN 1 WHEN 'weeks' THEN 7 WHEN 'months' THEN 30.4375 "
+    "WHEN 'years' THEN 365.25 END, 2)::DECIMAL(9, 2)"
+)
+_KEPT = ", ".join(f"coalesce({_DAYS.format(f'p.{kind}')}, 0)" for kind in ("daily", "weekly", "monthly", "yearly"))
+_STATES = {
+    "retention": f"SELECT i.resource_id AS subject, concat_ws('|', {_KEPT}) AS value FROM protected_item i "
+    "JOIN backup_policy p ON p.resource_id = i.policy_id WHERE lower(p.backup_management_type) = 'azureiaasvm'",
+    "guard": "SELECT v.resource_id AS subject, concat_ws('|', coalesce(v.soft_delete_days, c.soft_delete_days, 0), "
+    "lower(coalesce(v.soft_delete_state, c.soft_delete_state, '')), lower(coalesce(v.immutability_state, ''))) AS value "
+    "FROM vault v LEFT JOIN vault_config c ON c.vault_id = v.resource_id",
+    "deallocated": "SELECT resource_id AS subject, '' AS value FROM vm WHERE lower(power_state) = 'powerstate/deallocated'",
+}
+"""What may change and come back: kind -> what is seen now, as subject and value."""
+REMEMBERED_DAYS = 400
+"""How long a state that is no more is kept, and how far back the days of backups reach."""
+
+
+def _state(con: duckdb.DuckDBPyConnection, kind: str, rows: str, as_of: datetime, before: datetime | None) -> None:
+    """Bring a state up to now: one that comes back after a run without it begins anew."""
+    con.execute(
+        f"CREATE OR REPLACE TABLE seen AS SELECT concat_ws('|', subject, nullif(value, '')) AS key, value FROM ({rows})"
+    )
+    con.execute(
+        "DELETE FROM known WHERE kind = $1 AND (last_seen < $2::TIMESTAMPTZ - to_days($3) "
+        "OR last_seen < $4 AND key IN (SELECT key FROM seen))",
+        [kind, as_of, REMEMBERED_DAYS, before],
+    )
+    con.execute("UPDATE known SET last_seen = $2 WHERE kind = $1 AND key IN (SELECT key FROM seen)", [kind, as_of])
+    con.execute(
+        "INSERT INTO known SELECT $1, key, $2, $2, value FROM seen "
+        "WHERE key NOT IN (SELECT key FROM known WHERE kind = $1)",
+        [kind, as_of],
+    )
+
+
+def _backup_days(con: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
+    """Add the days of which the vaults still know the backup jobs; Azure forgets them, this does not."""
+    con.execute(
+        """
+        CREATE TABLE day AS
+        SELECT i.resource_id AS item_id,
+               floor((epoch(j.started_at) + coalesce(p.standard_offset_minutes, 0) * 60) / 86400)::INTEGER AS day_no,
+               bool_or(lower(j.status) IN ('completed', 'completedwithwarnings')) AS good
+        FROM backup_job j
+        JOIN protected_item i ON i.vault_id = j.vault_id AND i.container_name = j.container_name
+        LEFT JOIN backup_policy p ON p.resource_id = i.policy_id
+        WHERE lower(j.operation) = 'backup' AND lower(j.status) <> 'inprogress' AND j.started_at IS NOT NULL
+        GROUP BY 1, 2
+        """
+    )
+    con.execute(
+        """
+        CREATE TABLE fresh AS
+        WITH asked AS (
+                 SELECT i.resource_id AS item_id,
+                        floor((epoch($1::TIMESTAMPTZ) + coalesce(p.standard_offset_minutes, 0) * 60) / 86400)::INTEGER AS today
+                 FROM protected_item i LEFT JOIN backup_policy p ON p.resource_id = i.policy_id
+                 WHERE lower(coalesce(i.backup_management_type, 'azureiaasvm')) = 'azureiaasvm'
+                   AND i.vault_id IN (SELECT vault_id FROM job_read)
+             ),
+             known_day AS (
+                 SELECT item_id, list(day_no) FILTER (good) AS good, list(day_no) FILTER (NOT good) AS bad FROM day GROUP BY 1
+             )
+        SELECT a.item_id, a.today, array_to_string(list_transform(range(a.today - $2, a.today), lambda n:
+                   CASE WHEN list_contains(k.good, n) THEN 'S' WHEN list_contains(k.bad, n) THEN 'F' ELSE '-' END), '') AS letters
+        FROM asked a LEFT JOIN known_day k USING (item_id)
+        """,
+        [as_of, JOBS_DAYS - 1],
+    )
+    con.execute(
+        """
+        CREATE TABLE merged AS
+        WITH old AS (
+            SELECT key AS item_id, split_part(value, ':', 1)::INTEGER AS first, split_part(value, ':', 2) AS letters
+            FROM known WHERE kind = 'backup_days'
+        ),
+        joined AS (
+            -- What lies between the last day known and the first one read anew is not known.
+            SELECT f.item_id, f.today, coalesce(left(rpad(o.letters, greatest(f.today - $1 - o.first, 0), '?'),
+                                                     greatest(f.today - $1 - o.first, 0)), '') || f.letters AS letters
+            FROM fresh f LEFT JOIN old o USING (item_id)
+        )
+        SELECT item_id, today, right(letters, $2) AS letters FROM joined
+        """,
+        [JOBS_DAYS - 1, REMEMBERED_DAYS],
+    )
+    con.execute("DELETE FROM known WHERE kind = 'backup_days' AND key IN (SELECT item_id FROM merged)")
+    con.execute(
+        "INSERT INTO known SELECT 'backup_days', item_id, $1, $1, (today - length(letters)) || ':' || letters FROM merged",
+        [as_of],
+    )

@@ -126,8 +126,7 @@ async def run(
         with Judging() as judging:
             tell("inventory", "")
             tables.build(draft.inventory, draft.pages, as_of)
-            unread = [gap.resource_id for gap in covered.gaps if gap.table == "vault"]
-            history.carry(previous, draft.inventory, draft.history, as_of, unread)
+            history.carry(previous, draft.inventory, draft.history, as_of, covered)
             await _stoppable(
                 lambda: _evaluate(
                     judging, draft, covered, given, as_of=as_of, folder=draft.folder / "findings", tell=tell

@@ -62,7 +62,9 @@ FROM (SELECT unnest(told.gaps, recursive := true) FROM told) g;
 CREATE VIEW history AS
 -- table: history: since when a thing is known by our own runs; one row each
 SELECT
-    k.kind                               AS kind,                 -- vm, protected_item, vault, promise, finding
+    k.kind                               AS kind,                 -- vm, protected_item, vault, promise, finding, retention, guard, deallocated, backup_days
     k.key                                AS key,                  -- lower-cased ARM id; of a finding: rule/id
-    k.first_seen                         AS first_seen            -- moment of the run that saw it first
+    k.first_seen                         AS first_seen,           -- moment of the run that saw it first
+    k.last_seen                          AS last_seen,            -- of what may change and come back: moment of the run that saw it last
+    k.value                              AS value                 -- what was seen
 FROM known k;

@@ -246,11 +246,12 @@ def _compare(rule: Rule, test: Test, found: list[dict[str, Any]]) -> list[str]:
             failures.append(f"{resource}: no row")
             continue
         severity = row.get("severity") or rule.file.severity.value
-        pairs = [("status", expected.status.value, row["status"])]
+        pairs: list[tuple[str, Any, Any]] = [("status", expected.status.value, row["status"])]
         if expected.severity is not None:
             pairs.append(("severity", expected.severity.value, severity))
         if expected.reason is not None:
             pairs.append(("reason", expected.reason, row["reason"]))
+        pairs += [(name, value, row.get(name)) for name, value in expected.evidence.items()]
         failures += [f"{resource}: {what} is {got}, expected {want}" for what, want, got in pairs if got != want]
     failures += [f"{resource}: has a row but no expectation" for resource in verdicts]
     return failures

@@ -26,7 +26,7 @@ from auditor.standard.schema import (
     SoftDelete,
     VaultTier,
 )
-from auditor.standard.selector import quote
+from auditor.standard.selector import Match, quote
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -206,6 +206,14 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
         "points_sampled": ("BOOLEAN", given.sampled is not None),
         "accept_sampling": ("BOOLEAN", file.population.accept_sampling),
         "clock_wrong": ("BOOLEAN", any(row.table == "clock" for row in given.coverage)),
+        "deallocated_exclude_hours": ("DOUBLE", _lasting(file.population.deallocated_exclude_after)),
+        "accept_disk_backup": ("BOOLEAN", file.population.accept_disk_backup),
+        "exclude_disk_tag": ("VARCHAR", file.population.exclude_disk_tag.casefold()),
+        "class_keys": ("VARCHAR[]", sorted({key.casefold() for rule in file.classes for key in rule.match.tag_keys()})),
+        "class_pairs": (
+            "VARCHAR[]",
+            sorted({pair for rule in file.classes for pair in rule.match.tag_pairs()}),
+        ),
         "inherit_resource_group_tags": ("BOOLEAN", file.population.inherit_resource_group_tags),
         "exclude_managed": ("BOOLEAN", file.population.managed_resource_groups == "exclude"),
         "exclude_publishers": ("VARCHAR[]", [name.casefold() for name in file.population.exclude_publishers]),
@@ -276,13 +284,14 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     about = [(-1 - len(named) - 1 - n, *_waiver(waiver)) for n, waiver in enumerate(given.waivers)]
     _fill(con, "declared_waiver", _WAIVER_COLUMNS, about)
     _fill(con, "sampled", "resource_id VARCHAR", [(item_id,) for item_id in given.sampled or ()])
-    columns_ = "kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ"
+    columns_ = "kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ, last_seen TIMESTAMPTZ, value VARCHAR"
+    _fill(con, "known", columns_, [])
     if given.history is not None and given.history.exists():
+        # Bundles of older versions know less.
         con.execute(
-            f"CREATE TABLE known AS SELECT kind, key, first_seen FROM read_parquet({quote(str(given.history))})"
+            f"INSERT INTO known BY NAME "
+            f"SELECT * FROM read_parquet({quote(str(given.history))}, hive_partitioning = false)"
         )
-    else:
-        _fill(con, "known", columns_, [])
 
 
 def _fill(con: duckdb.DuckDBPyConnection, table: str, form: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -379,18 +388,25 @@ def _classified(standard: Standard) -> str:
         for rule in by_name.values()
     )
     classes = f"(VALUES {rows})" if rows else "(SELECT NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR)"
+    products = " ".join(
+        f"WHEN {Match(tag=it.tags).sql('r')} THEN {quote(f'{it.product}: {it.evidence}')}"
+        for it in standard.file.population.accept_third_party
+    )
+    product = f"CASE {products} END" if products else "NULL::VARCHAR"
     return f"""
         CREATE TABLE classified AS
         WITH m AS (
-                 SELECT r.resource_no{"".join(f", {flag}" for flag in flags)},
+                 SELECT r.resource_no{"".join(f", {flag}" for flag in flags)}, {product} AS product,
+                        list_filter(r.tag_entries, lambda t: list_contains(s.class_keys, t.key)
+                            AND NOT list_contains(s.class_pairs, t.key || chr(31) || lower(t.value)))[1] AS strange,
                         list_filter(list_transform(s.owner_tags, lambda wanted:
                             list_filter(r.tag_entries, lambda t: t.key = wanted AND t.value <> '')[1].value),
                             lambda owner: owner IS NOT NULL)[1] AS owner
                  FROM resource r CROSS JOIN setting s WHERE r.resource_type IN ('vm', 'disk', 'snapshot', 'vault')
              ),
-             put AS (SELECT m.resource_no, {chosen} AS class, {tied} AS conflict, m.owner FROM m)
+             put AS (SELECT m.resource_no, {chosen} AS class, {tied} AS conflict, m.owner, m.product,
+                            m.strange.key || '=' || m.strange.value AS strange_tag FROM m)
         SELECT p.resource_no, p.class, coalesce(k.tier, {quote(standard.file.default_tier)}) AS tier, p.conflict,
-               coalesce(p.owner, k.owner) AS owner, t.severity_shift
+               coalesce(p.owner, k.owner) AS owner, p.product, p.strange_tag
         FROM put p LEFT JOIN {classes} AS k(name, tier, owner) ON k.name = p.class
-        LEFT JOIN tier t ON t.tier = coalesce(k.tier, {quote(standard.file.default_tier)})
     """

@@ -10,6 +10,13 @@ CREATE MACRO promise(item_id, policy_id, schedule, amount, unit) AS
     concat_ws('|', item_id, policy_id, schedule, amount, unit);
 CREATE MACRO keep_days(amount, unit) AS
     amount * (CASE lower(unit) WHEN 'days' THEN 1 WHEN 'weeks' THEN 7 WHEN 'months' THEN 30.4375 WHEN 'years' THEN 365.25 END)::DOUBLE;
+CREATE MACRO retained(item_id, daily, daily_unit, weekly, weekly_unit, monthly, monthly_unit, yearly, yearly_unit) AS
+    concat_ws('|', item_id, round(coalesce(keep_days(daily, daily_unit), 0), 2)::DECIMAL(9, 2),
+              round(coalesce(keep_days(weekly, weekly_unit), 0), 2)::DECIMAL(9, 2),
+              round(coalesce(keep_days(monthly, monthly_unit), 0), 2)::DECIMAL(9, 2),
+              round(coalesce(keep_days(yearly, yearly_unit), 0), 2)::DECIMAL(9, 2));
+CREATE MACRO month_of(day_no) AS  -- of a day since 1970-01-01: year * 12 + month - 1
+    year(DATE '1970-01-01' + day_no::INTEGER) * 12 + month(DATE '1970-01-01' + day_no::INTEGER) - 1;
 
 -- What is deleted while it is read: Resource Graph still showed it, Resource Manager's whole list no longer had it. The two
 -- are read at the same time, so that what was made in the last hour may be younger than the list.

@@ -50,6 +50,8 @@ class Expectation(_Part):
     status: Status
     severity: Severity | None = None
     reason: str | None = None
+    evidence: dict[str, Any] = {}
+    """Some of the evidence columns, as they must come out."""
 
 
 class RuleTest(_Part):

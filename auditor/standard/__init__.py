@@ -130,9 +130,6 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def _check_promises(document: Document, file: StandardFile, faults: list[Fault]) -> None:
     """Refuse what this release does not do: a demand that is read and ignored would be a false promise."""
     wishes: tuple[tuple[Key, bool], ...] = (
-        (("population", "accept_disk_backup"), file.population.accept_disk_backup),
-        (("population", "accept_third_party"), bool(file.population.accept_third_party)),
-        (("population", "deallocated_exclude_after"), file.population.deallocated_exclude_after is not None),
         (("waivers", "approver_not_requester"), not file.waivers.approver_not_requester),
     )
     for key, wished in wishes:

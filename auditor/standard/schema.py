@@ -198,6 +198,7 @@ class PopulationRules(Part):
     deallocated_exclude_after: Duration | None = None
     managed_resource_groups: Literal["exclude", "include"] = "exclude"
     exclude_publishers: list[str] = []
+    exclude_disk_tag: Said = "backup-exclude-disk"
     accept_disk_backup: bool = False
     accept_third_party: list[ThirdParty] = []
     accept_sampling: bool = False

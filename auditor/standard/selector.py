@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Self
 
 TAG_SEPARATOR = "\x1f"
@@ -65,7 +65,7 @@ class Match(BaseModel):
     def sql(self, row: str) -> str:
         """Give the condition over `row`, an alias of the `resource` relation (see inventory/views)."""
         terms = [
-            f"list_has_any({row}.tag_pairs, {_list(f'{key}{TAG_SEPARATOR}{value}' for value in values)})"
+            f"list_has_any({row}.tag_pairs, {_list(pairs_of({key: values}))})"
             for key, values in (self.tag or {}).items()
         ]
         terms += _globs(self.resource_id, lambda glob: f"{row}.resource_id GLOB {glob}")
@@ -83,6 +83,15 @@ class Match(BaseModel):
         terms += [match.sql(row) for match in self.all or []]
         return "coalesce(" + " AND ".join(terms) + ", false)"
 
+    def tag_keys(self) -> set[str]:
+        """Give the tags that it looks at, its alternatives' included."""
+        return set(self.tag or {}).union(*(match.tag_keys() for match in [*(self.any or []), *(self.all or [])]))
+
+    def tag_pairs(self) -> set[str]:
+        """Give the tags with the values that it knows, folded."""
+        below = [match.tag_pairs() for match in [*(self.any or []), *(self.all or [])]]
+        return set(pairs_of(self.tag or {})).union(*below)
+
     def words(self) -> str:
         """Say in words what is selected, for reports."""
         said = [f"tag {key} = {' or '.join(values)}" for key, values in (self.tag or {}).items()]
@@ -94,6 +103,15 @@ class Match(BaseModel):
             said.append("any of (" + "; ".join(match.words() for match in self.any) + ")")
         said += [match.words() for match in self.all or []]
         return ", ".join(said)
+
+
+def pairs_of(tags: Mapping[str, list[str]]) -> list[str]:
+    """Give tags as the folded pairs that a resource's are compared as."""
+    return [
+        f"{key.strip().casefold()}{TAG_SEPARATOR}{value.strip().casefold()}"
+        for key, values in tags.items()
+        for value in values
+    ]
 
 
 def quote(text: str) -> str:

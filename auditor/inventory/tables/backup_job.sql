@@ -9,7 +9,7 @@ SELECT
     try_cast(r.properties.startTime AS TIMESTAMPTZ) AS started_at,           -- when it began
     try_cast(r.properties.endTime AS TIMESTAMPTZ)  AS ended_at,              -- null while it runs
     r.properties.entityFriendlyName                AS entity_name,           -- name of the VM; not unique
-    lower(r.properties.containerName)              AS container_name,        -- iaasvmcontainerv2;group;name, where Azure says it
+    regexp_replace(lower(r.properties.containerName), '^iaasvmcontainer;', '') AS container_name, -- iaasvmcontainerv2;group;name, where Azure says it
     r.properties.isUserTriggered                   AS user_triggered,        -- false = by schedule; null where Azure does not say
     r.properties.errorDetails[1].errorCode         AS error_code,            -- of a failure
     r.properties.errorDetails[1].errorString       AS error_text             -- of a failure, in Azure's words

@@ -9,6 +9,9 @@ SELECT
          THEN 'V2' ELSE 'V1' END                   AS policy_type,           -- V2 = Enhanced
     lower(r.properties.schedulePolicy.scheduleRunFrequency) AS schedule,     -- hourly, daily, weekly
     r.properties.schedulePolicy.hourlySchedule.interval AS hourly_interval,  -- hours between runs of an hourly schedule
+    len(coalesce(r.properties.schedulePolicy.scheduleRunDays,
+                 r.properties.schedulePolicy.weeklySchedule.scheduleRunDays)) AS run_day_count, -- days of the week of a weekly schedule
+    greatest(coalesce(r.properties.schedulePolicy.scheduleWeeklyFrequency, 1), 1) AS weekly_frequency, -- 2 = every other week
     try_cast(regexp_extract(run_at, 'T(\d\d):', 1) AS INTEGER) * 60
         + try_cast(regexp_extract(run_at, 'T\d\d:(\d\d)', 1) AS INTEGER) AS run_minutes, -- first run of the day, minutes after midnight of the zone
     r.properties.timeZone                          AS time_zone,             -- Windows zone id; null = UTC
@@ -38,6 +41,8 @@ FROM (
             "backupManagementType": "VARCHAR", "policyType": "VARCHAR", "timeZone": "VARCHAR",
             "schedulePolicy": {"schedulePolicyType": "VARCHAR", "scheduleRunFrequency": "VARCHAR",
                                "scheduleRunTimes": ["VARCHAR"], "dailySchedule": {"scheduleRunTimes": ["VARCHAR"]},
+                               "scheduleRunDays": ["VARCHAR"], "weeklySchedule": {"scheduleRunDays": ["VARCHAR"]},
+                               "scheduleWeeklyFrequency": "INTEGER",
                                "hourlySchedule": {"interval": "INTEGER", "scheduleWindowStartTime": "VARCHAR"}},
             "retentionPolicy": {
                 "retentionPolicyType": "VARCHAR",

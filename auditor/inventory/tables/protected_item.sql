@@ -8,6 +8,7 @@ SELECT
     r.properties.friendlyName                      AS friendly_name,         -- name of the VM when it was protected
     split_part(lower(r.id), '/', 3)                AS subscription_id,       -- of the vault
     regexp_extract(lower(r.id), '^(.+/vaults/[^/]+)/', 1) AS vault_id,       -- lower-cased ARM id
+    regexp_replace(regexp_extract(lower(r.id), '/protectioncontainers/([^/]+)/', 1), '^iaasvmcontainer;', '') AS container_name, -- iaasvmcontainerv2;group;name
     lower('/' || ltrim(coalesce(nullif(r.properties.sourceResourceId, ''), nullif(r.properties.virtualMachineId, ''),
                                 nullif(r.properties.dataSourceInfo.resourceID, '')), '/')) AS vm_id, -- what it protects
     lower(nullif(r.properties.policyId, ''))       AS policy_id,             -- null after stop with retain
@@ -23,6 +24,7 @@ SELECT
         OR coalesce(lower(r.properties.currentProtectionState) = 'softdeleted', false) AS soft_deleted, -- waits for its deletion
     try_cast(r.properties.deferredDeleteTimeInUTC AS TIMESTAMPTZ) AS deferred_delete_at, -- when it was deleted softly
     r.properties.healthStatus                      AS health_status,         -- Passed, ActionRequired, ...
+    contains(lower(r.properties.kpisHealths::VARCHAR), '"persistent') AS persistent_fault, -- one of its health indicators is persistently bad; null where Azure sent none
     coalesce(r.properties.isDatasourceDeleted, false) AS datasource_deleted, -- Azure says that the VM is gone
     coalesce(r.properties.isArchiveEnabled, false) AS archive_enabled,       -- points may move to the archive
     r.properties.extendedProperties.diskExclusionProperties.diskLunList AS selected_luns, -- of selective disk backup; null = all disks
@@ -39,7 +41,7 @@ FROM (
             "dataSourceInfo": {"resourceID": "VARCHAR"}, "policyId": "VARCHAR", "backupManagementType": "VARCHAR",
             "workloadType": "VARCHAR", "protectionState": "VARCHAR", "currentProtectionState": "VARCHAR",
             "lastBackupStatus": "VARCHAR", "lastBackupTime": "VARCHAR", "lastRecoveryPoint": "VARCHAR",
-            "isScheduledForDeferredDelete": "BOOLEAN", "deferredDeleteTimeInUTC": "VARCHAR", "healthStatus": "VARCHAR",
+            "isScheduledForDeferredDelete": "BOOLEAN", "deferredDeleteTimeInUTC": "VARCHAR", "healthStatus": "VARCHAR", "kpisHealths": "JSON",
             "isDatasourceDeleted": "BOOLEAN", "isArchiveEnabled": "BOOLEAN",
             "extendedProperties": {"diskExclusionProperties": {"diskLunList": ["INTEGER"], "isInclusionList": "BOOLEAN"}},
             "extendedInfo": {"recoveryPointCount": "INTEGER", "oldestRecoveryPoint": "VARCHAR", "policyInconsistent": "BOOLEAN"}}

@@ -16,17 +16,23 @@ SELECT
         WHEN s.exclude_spot AND lower(v.priority) IN ('spot', 'spotplus', 'low') THEN 'spot'
         WHEN lower(v.os_disk_placement) = 'local' AND v.data_disk_count = 0 THEN 'ephemeral_stateless'
         WHEN v.scale_set_id IS NOT NULL AND NOT s.scale_set_flexible THEN 'scale_set_member'
+        WHEN c.product IS NOT NULL THEN 'accepted_product'
+        WHEN lower(v.power_state) = 'powerstate/deallocated' AND hours_since(h.first_seen) > s.deallocated_exclude_hours THEN 'deallocated_long'
         WHEN hours_since(try_cast(list_filter(folded(v.tags), lambda t: t.key = 'decommission-date')[1].value AS TIMESTAMPTZ))
              BETWEEN 0 AND 30 * 24 THEN 'decommission'
     END                                  AS excluded_code,        -- why the VM is not judged; null where it is
     c.class                              AS class,                -- class of the standard; null where none matches
     c.tier                               AS tier,                 -- tier it is judged by
     c.conflict                           AS class_conflict,       -- two classes of equal precedence match
+    c.strange_tag                        AS unknown_class_tag,    -- a tag that classes go by, with a value that none of them knows
+    c.product                            AS accepted_product,     -- other product that the standard accepts in place of Azure Backup, and its evidence
     c.owner                              AS owner,                -- from the owner tags, else the class
     -- A VM first seen in this very run tells nothing of its age; without a creation time it has no grace.
     hours_since(least(v.created_at, CASE WHEN k.first_seen < s.as_of THEN k.first_seen END)) AS age_hours, -- since created or first seen, whichever is earlier; null = not known
     v.power_state                        AS power_state,          -- PowerState/running, PowerState/deallocated, ...
     v.data_disk_count                    AS data_disk_count,      -- attached data disks
+    lower(coalesce(v.security_type, 'standard')) AS security_type, -- standard, trustedlaunch, confidentialvm
+    s.limits_as_of                       AS limits_as_of,         -- day whose limits of Azure VM backup the rules know
     t.backup_required                    AS backup_required,      -- false where the tier accepts no backup
     t.rpo_hours                          AS rpo_hours,            -- newest point of any tier may be this old
     t.vault_rpo_hours                    AS vault_rpo_hours,      -- newest point in the vault may be this old
@@ -40,6 +46,12 @@ SELECT
     s.retention_tolerance_pct            AS retention_tolerance_pct, -- per cent by which a retention may be short
     t.max_missing_pct                    AS max_missing_pct,      -- per cent of promised days that may lack a point
     t.max_gap_days                       AS max_gap_days,         -- days in a row that may lack a point
+    t.require_all_disks                  AS require_all_disks,    -- a disk left out of the backup is a fault of its own weight
+    t.app_consistent                     AS app_consistent,       -- application-consistent points are demanded
+    t.success_pct                        AS success_pct,          -- per cent of days on which the backup must have succeeded; null = not demanded
+    s.period_days                        AS period_days,          -- the period that the success rate is judged over
+    s.min_history_coverage_pct           AS min_history_coverage_pct, -- per cent of it that must be known
+    s.accept_disk_backup                 AS accept_disk_backup,   -- Azure Disk Backup of all disks stands for a vault backup
     t.snapshot_daily_keep_days           AS snapshot_daily_keep_days, -- operational snapshots kept; null = not demanded
     s.new_vm_grace_hours                 AS new_vm_grace_hours,   -- a younger VM need not be protected yet
     s.initial_backup_grace_hours         AS initial_backup_grace_hours, -- after configuring, the first backup may take this long
@@ -59,6 +71,7 @@ JOIN tier t ON t.tier = c.tier
 LEFT JOIN raw.resource_group g
     ON g.resource_id = '/subscriptions/' || v.subscription_id || '/resourcegroups/' || lower(v.resource_group)
 LEFT JOIN known k ON k.kind = 'vm' AND k.key = v.resource_id
+LEFT JOIN known h ON h.kind = 'deallocated' AND h.key = v.resource_id
 LEFT JOIN known_subscription u ON u.subscription_id = v.subscription_id
 JOIN tenant n ON n.tenant_id = coalesce(u.tenant_id, '');
 
@@ -74,8 +87,9 @@ SELECT
     a.slot.lun                           AS lun,                  -- slot of a data disk; null = OS disk
     d.size_gib                           AS size_gib,             -- provisioned; null where the disk is not in the inventory
     d.sku                                AS sku,                  -- Premium_LRS, UltraSSD_LRS, ...
-    d.max_shares                         AS max_shares            -- more than 1 = shared between machines
-FROM attached a LEFT JOIN live_disk d ON d.resource_id = a.slot.disk_id
+    d.max_shares                         AS max_shares,           -- more than 1 = shared between machines
+    coalesce(list_contains(map_keys(d.tags).list_transform(lambda k: lower(trim(k))), s.exclude_disk_tag), false) AS may_be_left_out -- it carries the standard's tag for disks that need no backup
+FROM attached a CROSS JOIN setting s LEFT JOIN live_disk d ON d.resource_id = a.slot.disk_id
 WHERE a.slot.disk_id IS NOT NULL;
 
 CREATE VIEW disk AS

@@ -49,7 +49,7 @@ LEFT JOIN orphans o ON o.name = lower(v.resource_name) AND o.subscription_id = v
 
 CREATE VIEW point AS
 -- A point made by hand, hours after the run was due, fills its calendar day; a scheduled one the day of its run.
-SELECT p.item_no, p.day_no, CASE WHEN p.slot_hours > s.rpo_tolerance_hours THEN p.day_no ELSE p.slot_no END AS slot_no,
+SELECT p.item_no, p.threat_status, p.consistency, p.day_no, CASE WHEN p.slot_hours > s.rpo_tolerance_hours THEN p.day_no ELSE p.slot_no END AS slot_no,
        p.week_no, p.month_no, p.vaulted, p.disks_included, p.disks_attached, hours_since(p.point_at) AS age_hours
 FROM raw.recovery_point p CROSS JOIN setting s
 WHERE p.usable AND NOT p.soft_deleted AND p.point_at IS NOT NULL AND p.point_at <= s.as_of;
@@ -62,11 +62,15 @@ WHERE s.points_sampled AND i.resource_id NOT IN (SELECT resource_id FROM sampled
 CREATE TABLE item AS
 WITH points AS (
     SELECT item_no, arg_min({'included': disks_included, 'attached': disks_attached}, age_hours) AS newest_disks, count(*) AS point_count, count(*) FILTER (vaulted) AS vaulted_count, count(*) FILTER (vaulted IS NULL) AS tierless_count,
-           min(age_hours) AS newest, min(age_hours) FILTER (vaulted) AS newest_vaulted, max(age_hours) AS oldest, min(slot_no) AS oldest_slot
+           min(age_hours) AS newest, min(age_hours) FILTER (vaulted) AS newest_vaulted, max(age_hours) AS oldest,
+           max(age_hours) FILTER (vaulted) AS oldest_vaulted, min(slot_no) AS oldest_slot
     FROM point GROUP BY item_no
 ),
 -- A point that is deleted or in no usable tier shows that there was a backup once.
-once AS (SELECT item_no, bool_or(point_at IS NULL) AS damaged FROM raw.recovery_point GROUP BY item_no),
+once AS (
+    SELECT item_no, bool_or(point_at IS NULL) AS damaged, count(*) FILTER (soft_deleted) AS deleted_count
+    FROM raw.recovery_point GROUP BY item_no
+),
 unread AS (
     SELECT DISTINCT resource_id FROM gap WHERE table_name = 'recovery_point'
     UNION SELECT resource_id FROM left_out
@@ -74,7 +78,8 @@ unread AS (
 item AS (
     SELECT i.*, v.resource_no AS vm_no,
            coalesce(p.point_count, 0) AS point_count, coalesce(p.vaulted_count, 0) AS vaulted_count,
-           coalesce(p.tierless_count, 0) AS tierless_count, p.newest_disks, p.newest, p.newest_vaulted, p.oldest, p.oldest_slot,
+           coalesce(p.tierless_count, 0) AS tierless_count, p.newest_disks, p.newest, p.newest_vaulted, p.oldest, p.oldest_vaulted,
+           p.oldest_slot, coalesce(o.deleted_count, 0) AS deleted_count,
            (SELECT points_read FROM setting) AND u.resource_id IS NULL AND NOT coalesce(o.damaged, false) AS points_complete,
            o.item_no IS NOT NULL AS had_points,
            k.first_seen,
@@ -104,6 +109,14 @@ SELECT *,
     END AS state
 FROM item;
 
+-- Data disks that the choice of an item leaves out.
+CREATE TABLE left_disk AS
+SELECT i.resource_no AS item_no, count(*) AS excluded_count, count(*) FILTER (d.may_be_left_out) AS allowed_count,
+       string_agg(d.lun::VARCHAR, ', ' ORDER BY d.lun) AS excluded_luns
+FROM item i JOIN vm_disk d ON d.vm_no = i.vm_no
+WHERE i.selected_luns IS NOT NULL AND d.lun IS NOT NULL AND list_contains(i.selected_luns, d.lun) <> i.selected_are_included
+GROUP BY 1;
+
 CREATE TABLE protection AS
 -- table: protection: the protection chain of each VM: item, vault, policy, points; one row a VM
 WITH ranked AS (
@@ -113,6 +126,9 @@ WITH ranked AS (
                             WHEN 'soft_deleted' THEN 6 ELSE 5 END,
                  coalesce(newest, hours_since(last_point_at)) NULLS LAST, resource_id) AS choice,
         count(*) OVER (PARTITION BY vm_no) AS item_count,
+        count(*) FILTER (state IN ('protected', 'error', 'initial_backup_pending')) OVER (PARTITION BY vm_no) AS active_count,
+        bool_and(points_complete) OVER (PARTITION BY vm_no) AS all_points_complete,
+        max(oldest_vaulted) OVER (PARTITION BY vm_no) AS oldest_of_all,
         string_agg(resource_id || ' (' || state || ')', ', ') OVER (
             PARTITION BY vm_no ORDER BY resource_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS items
     FROM item
@@ -142,16 +158,19 @@ SELECT
     i.resource_no                        AS item_no,              -- key of the protected item that counts
     i.resource_id                        AS item_id,              -- its lower-cased ARM id
     coalesce(i.item_count, 0)            AS item_count,           -- items of this VM in all vaults, whatever their state
+    coalesce(i.active_count, 0)          AS active_item_count,    -- those of them that make points
     CASE WHEN i.item_count > 1 THEN i.items END AS all_items,     -- all of them with their states, where there are several
     i.vault_id                           AS vault_id,             -- lower-cased ARM id
     coalesce(w.resource_name, split_part(i.vault_id, '/', 9)) AS vault_name, -- name of the vault
     i.protection_state                   AS protection_state,     -- as Azure words it
     i.last_backup_status                 AS last_backup_status,   -- Completed, Failed, ...; of the last attempt
     i.health_status                      AS health_status,        -- Passed, ActionRequired, ...
+    i.persistent_fault                   AS persistent_fault,     -- one of its health indicators is persistently bad; null where Azure sent none
+    i.policy_inconsistent                AS policy_inconsistent,  -- it does not follow its policy; null where Azure does not say
     b.disk_count                         AS disk_count,           -- managed disks attached now, OS disk included
-    CASE WHEN i.selected_luns IS NULL THEN 0
-         ELSE (SELECT count(*) FROM vm_disk d WHERE d.vm_no = v.resource_no AND d.lun IS NOT NULL
-               AND list_contains(i.selected_luns, d.lun) <> i.selected_are_included) END AS excluded_disk_count, -- data disks that the item leaves out
+    coalesce(x.excluded_count, 0)        AS excluded_disk_count,  -- data disks that the item leaves out
+    coalesce(x.allowed_count, 0)         AS allowed_disk_count,   -- those of them that carry the standard's tag for it
+    x.excluded_luns                      AS excluded_luns,        -- their slots
     CASE WHEN i.points_complete THEN i.newest_disks.included END AS newest_point_disks_included, -- disks in the newest point; null where Azure does not say
     CASE WHEN i.points_complete THEN i.newest_disks.attached END AS newest_point_disks_attached, -- disks of the VM when it was taken
     i.policy_id                          AS policy_id,            -- lower-cased ARM id; null after stop with retain
@@ -160,6 +179,10 @@ SELECT
         OR coalesce(p.daily_count, p.weekly_count, p.monthly_count, p.yearly_count) IS NOT NULL) AS policy_known, -- its retention could be read
     p.schedule                           AS schedule,             -- hourly, daily, weekly
     p.time_zone                          AS time_zone,            -- Windows zone id; null = UTC
+    p.policy_type                        AS policy_type,          -- V1 = Standard, V2 = Enhanced
+    CASE p.schedule WHEN 'hourly' THEN p.hourly_interval WHEN 'daily' THEN 24
+                    WHEN 'weekly' THEN CASE WHEN p.run_day_count = 7 THEN 24 ELSE 168 * p.weekly_frequency END END::DOUBLE AS schedule_hours, -- between two scheduled backups; of a weekly schedule a week, however many of its days it names; null = not known
+    p.snapshot_consistency               AS policy_consistency,   -- OnlyCrashConsistent; empty = as consistent as can be
     keep_days(p.daily_count, p.daily_unit)     AS policy_daily_days,   -- daily retention promised; null = none
     keep_days(p.weekly_count, p.weekly_unit)   AS policy_weekly_days,  -- weekly retention promised; null = none
     keep_days(p.monthly_count, p.monthly_unit) AS policy_monthly_days, -- monthly retention promised; null = none
@@ -170,12 +193,19 @@ SELECT
          WHEN NOT (SELECT points_read FROM setting) THEN hours_since(i.last_point_at) END AS newest_point_age_hours, -- any usable tier
     CASE WHEN i.points_complete THEN i.newest_vaulted END AS newest_vaulted_point_age_hours, -- in the vault or archive; null = none
     CASE WHEN i.points_complete THEN i.oldest END AS oldest_point_age_hours, -- of any usable tier
+    i.oldest_of_all                      AS oldest_vaulted_point_age_hours, -- of the points in a vault, of all items of the VM; null = none was found
+    coalesce(i.all_points_complete, false) AS all_points_complete, -- the points of all its items were read
+    CASE WHEN i.points_complete THEN i.deleted_count END AS deleted_point_count, -- points that somebody deleted and that are not purged yet
     CASE WHEN i.points_complete THEN i.point_count END AS point_count,     -- usable points, not deleted
     CASE WHEN i.points_complete THEN i.tierless_count END AS points_without_tier, -- points whose tier Azure did not send
     coalesce(i.points_complete, false)   AS recovery_point_complete, -- all points of the item were read
     i.resource_id IN (SELECT resource_id FROM left_out) AS left_out_of_sample, -- its points were not read because only a sample was
     CASE WHEN i.deferred_delete_at > (SELECT as_of FROM setting) THEN -hours_since(i.deferred_delete_at) END AS purge_in_hours, -- until a softly deleted item is erased; null where Azure does not say
     coalesce(hours_since(i.first_seen), 0.0) AS known_hours,      -- since our own runs first saw the item; 0 on the first run
+    coalesce(hours_since(e.first_seen), 0.0) AS retention_known_hours, -- since our own runs saw its policy keep what it keeps now; 0 on the first run
+    i.vault_id NOT IN (SELECT resource_id FROM gap WHERE table_name = 'backup_job')
+        AND i.subscription_id NOT IN (SELECT subscription_id FROM covered WHERE table_name = 'backup_job' AND NOT whole)
+        AND NOT EXISTS (SELECT 1 FROM never_asked WHERE table_name = 'backup_job') AS backup_job_complete, -- the jobs of its vault were read
     CASE WHEN p.resource_id IS NOT NULL THEN least(
              floor((epoch((SELECT as_of FROM setting)) + p.standard_offset_minutes * 60) / 86400),
              floor((epoch((SELECT as_of FROM setting)) + (p.standard_offset_minutes - coalesce(p.run_minutes, 0)) * 60
@@ -185,8 +215,11 @@ SELECT
 FROM vm v
 LEFT JOIN chosen i ON i.vm_no = v.resource_no
 LEFT JOIN beside b ON b.vm_no = v.resource_no
+LEFT JOIN left_disk x ON x.item_no = i.resource_no
 LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id
 LEFT JOIN live_vault w ON w.resource_id = i.vault_id
+LEFT JOIN known e ON e.kind = 'retention' AND e.key = retained(i.resource_id, p.daily_count, p.daily_unit, p.weekly_count,
+    p.weekly_unit, p.monthly_count, p.monthly_unit, p.yearly_count, p.yearly_unit)
 LEFT JOIN known k ON k.kind = 'promise' AND k.first_seen < (SELECT as_of FROM setting)
     AND k.key = promise(i.resource_id, p.resource_id, p.schedule, p.daily_count, p.daily_unit);
 
@@ -218,7 +251,9 @@ SELECT
     p.week_no                            AS week_no,              -- ISO week of the policy's zone
     p.month_no                           AS month_no,             -- month of the policy's zone: year * 12 + month - 1
     p.age_hours                          AS age_hours,            -- since its snapshot was taken
-    p.vaulted                            AS vaulted               -- in the vault or archive; null where Azure names no tier
+    p.vaulted                            AS vaulted,              -- in the vault or archive; null where Azure names no tier
+    lower(p.consistency)                 AS consistency,          -- appconsistent, filesystemconsistent, crashconsistent; null where Azure does not say
+    lower(p.threat_status)               AS threat                -- healthy, warning, unhealthy, ...; null where nobody looked
 FROM point p JOIN item i ON i.resource_no = p.item_no;
 
 -- Since when a policy promises daily points is known from our own earlier runs. Without them it shows in the points: where
@@ -242,3 +277,98 @@ SELECT
 FROM protection p LEFT JOIN daily_since d ON d.item_no = p.item_no
 WHERE p.state IN ('protected', 'error') AND p.schedule IN ('daily', 'hourly') AND p.policy_daily_days IS NOT NULL
   AND p.today_no IS NOT NULL AND p.oldest_day_no IS NOT NULL AND (d.slot_no IS NOT NULL OR p.promise_day_no IS NOT NULL);
+
+-- Since when a policy promises weekly and monthly points, seen in the points as for the daily ones: three in a row.
+CREATE TABLE expected_period AS
+-- table: expected_period: ISO weeks and months for which the policy of a VM's item promises a point of their own; one row a VM that is judged
+WITH week AS (SELECT DISTINCT item_no, week_no FROM point WHERE vaulted),
+     week_row AS (SELECT item_no, week_no, lead(week_no, 2) OVER (PARTITION BY item_no ORDER BY week_no) AS third FROM week),
+     week_since AS (SELECT item_no, min(week_no) AS week_no FROM week_row WHERE third = week_no + 2 GROUP BY 1),
+     month AS (SELECT DISTINCT item_no, month_no FROM point WHERE vaulted),
+     month_row AS (SELECT item_no, month_no, lead(month_no, 2) OVER (PARTITION BY item_no ORDER BY month_no) AS third FROM month),
+     month_since AS (SELECT item_no, min(month_no) AS month_no FROM month_row WHERE third = month_no + 2 GROUP BY 1),
+     bound AS (
+         SELECT p.vm_no, p.item_no, w.week_no AS week_since, m.month_no AS month_since,
+                -- What the daily points still reach is judged day by day. Then only whole weeks and months count.
+                p.today_no - coalesce(ceil(p.policy_daily_days), 0)::INTEGER AS end_day,
+                p.today_no - floor(p.policy_weekly_days)::INTEGER AS week_day,
+                p.today_no - floor(p.policy_monthly_days)::INTEGER AS month_day,
+                -- What our own runs saw promised is owed, points or none.
+                CASE WHEN p.retention_known_hours > 0 THEN p.today_no - floor(p.retention_known_hours / 24)::INTEGER END AS known_day
+         FROM protection p LEFT JOIN week_since w USING (item_no) LEFT JOIN month_since m USING (item_no)
+         WHERE p.state IN ('protected', 'error') AND p.today_no IS NOT NULL
+     )
+SELECT
+    b.vm_no                              AS vm_no,                -- key of the VM
+    b.item_no                            AS item_no,              -- key of its protected item; points of others do not count
+    CASE WHEN b.week_day IS NOT NULL AND (b.week_since IS NOT NULL OR b.known_day IS NOT NULL)
+         THEN greatest(least(b.week_since, ceil((b.known_day + 3) / 7.0)), ceil((b.week_day + 4) / 7.0))::INTEGER END AS first_week_no, -- first ISO week that owes a point; null where there is no weekly promise, or since when is not known
+    ceil((b.end_day - 3) / 7.0)::INTEGER AS end_week_no,          -- first ISO week that owes none any more
+    CASE WHEN b.month_day IS NOT NULL AND (b.month_since IS NOT NULL OR b.known_day IS NOT NULL)
+         THEN greatest(least(b.month_since, month_of(b.known_day) + 1), month_of(b.month_day) + 1)::INTEGER END AS first_month_no, -- first month that owes a point; null where there is no monthly promise, or since when is not known
+    month_of(b.end_day)::INTEGER         AS end_month_no          -- first month that owes none any more
+FROM bound b;
+
+CREATE TABLE backup_run AS
+-- table: backup_run: backup jobs of the item that counts, as far as its vault remembers them; one row a job
+SELECT
+    p.vm_no                              AS vm_no,                -- key of the VM
+    j.resource_name                      AS job_name,             -- GUID of the job
+    hours_since(j.started_at)            AS age_hours,            -- since it began
+    lower(j.status)                      AS status,               -- inprogress, completed, completedwithwarnings, failed, cancelled
+    NOT coalesce(j.user_triggered, false) AS scheduled,           -- false = somebody started it
+    j.error_code::VARCHAR                AS error_code,           -- of a failure
+    j.error_text                         AS error_text            -- of a failure, in Azure's words
+FROM raw.backup_job j
+JOIN raw.protected_item i ON i.vault_id = j.vault_id AND i.container_name = j.container_name
+JOIN protection p ON p.item_no = i.resource_no
+WHERE lower(j.operation) = 'backup' AND j.started_at <= (SELECT as_of FROM setting);
+
+CREATE TABLE backup_history AS
+-- table: backup_history: on how many days of the period backups succeeded, by the jobs that this run and earlier ones saw; one row a VM
+WITH told AS (
+    SELECT p.vm_no, p.schedule, right(split_part(k.value, ':', 2), s.period_days::INTEGER) AS letters
+    FROM protection p CROSS JOIN setting s
+    JOIN known k ON k.kind = 'backup_days' AND k.key = p.item_id
+),
+since AS (SELECT *, ltrim(letters, '-?') AS own FROM told)
+SELECT
+    t.vm_no                              AS vm_no,                -- key of the VM
+    length(replace(t.letters, '?', ''))  AS covered_days,         -- days of the period whose jobs were read
+    CASE WHEN t.schedule = 'weekly' THEN length(regexp_replace(t.own, '[-?]', '', 'g'))
+         ELSE length(replace(t.own, '?', '')) END AS run_days,    -- those of them that should have had a backup, from the first one on
+    length(regexp_replace(t.own, '[^S]', '', 'g')) AS success_days, -- those on which one succeeded
+    CASE WHEN t.schedule = 'weekly' THEN NULL
+         ELSE list_max(list_transform(regexp_split_to_array(t.own, '[S?]'), lambda run: length(run))) END AS longest_gap_days -- without a success, in a row; null for weekly schedules
+FROM since t;
+
+CREATE TABLE earlier_retention AS
+-- table: earlier_retention: what the policies of a VM's item kept before, by earlier runs; one row a VM and state that is no more
+SELECT
+    p.vm_no                              AS vm_no,                -- key of the VM
+    hours_since(k.last_seen)             AS last_seen_hours,      -- since a run last saw it
+    split_part(k.value, '|', 1)::DOUBLE  AS daily_days,           -- 0 = none
+    split_part(k.value, '|', 2)::DOUBLE  AS weekly_days,          -- 0 = none
+    split_part(k.value, '|', 3)::DOUBLE  AS monthly_days,         -- 0 = none
+    split_part(k.value, '|', 4)::DOUBLE  AS yearly_days           -- 0 = none
+FROM known k
+JOIN protection p ON p.item_id = split_part(k.key, '|', 1)
+WHERE k.kind = 'retention' AND k.last_seen < (SELECT as_of FROM setting);
+
+CREATE TABLE earlier_guard AS
+-- table: earlier_guard: how a VM's vault was guarded against deletion before, and is now; one row a VM and state that is no more
+WITH state AS (
+    SELECT split_part(key, '|', 1) AS vault_id, last_seen, split_part(value, '|', 1)::INTEGER AS soft_delete_days,
+           CASE split_part(value, '|', 2) WHEN 'alwayson' THEN 2 WHEN 'enabled' THEN 1 WHEN 'disabled' THEN 0 END AS soft_delete_rank,
+           CASE split_part(value, '|', 3) WHEN 'locked' THEN 2 WHEN 'unlocked' THEN 1 ELSE 0 END AS immutability_rank
+    FROM known WHERE kind = 'guard'
+)
+SELECT
+    p.vm_no                              AS vm_no,                -- key of the VM
+    hours_since(o.last_seen)             AS last_seen_hours,      -- since a run last saw it
+    o.soft_delete_days - n.soft_delete_days AS soft_delete_cut_days, -- days by which soft delete is shorter now; below 0 = longer
+    o.soft_delete_rank > n.soft_delete_rank OR o.immutability_rank > n.immutability_rank AS loosened -- soft delete or immutability is weaker now
+FROM state o
+JOIN state n ON n.vault_id = o.vault_id AND n.last_seen = (SELECT as_of FROM setting)
+JOIN protection p ON p.vault_id = o.vault_id
+WHERE o.last_seen < (SELECT as_of FROM setting);
