@@ -256,7 +256,7 @@ def tidy(rule: Rule) -> list[Fault]:
 class _Literals:
     words: frozenset[str]
     all: bool
-    """True where the column holds these words and nothing else."""
+    """True where the column holds these words, and perhaps shared ones, and nothing else."""
 
 
 def _literals(tree: exp.Query, column: str) -> _Literals:
@@ -267,7 +267,12 @@ def _literals(tree: exp.Query, column: str) -> _Literals:
         for result in _results(_source(tree, select))
     ]
     words = frozenset(result.this for result in results if isinstance(result, exp.Literal))
-    return _Literals(words, all(isinstance(result, exp.Literal) for result in results))
+    return _Literals(words, all(isinstance(result, exp.Literal) or _shared(result) for result in results))
+
+
+def _shared(result: exp.Expr | None) -> bool:
+    """Tell whether this gives only codes that all rules share."""
+    return isinstance(result, exp.Column) and result.name == "excluded_code"
 
 
 def _source(tree: exp.Query, value: exp.Expr) -> exp.Expr:
