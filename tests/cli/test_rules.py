@@ -209,3 +209,17 @@ def test_stopped_while_a_rule_does_not_end_it_ends_at_once(
     assert "the same command goes on from there" in err
     assert list(scratch.iterdir()) == []
     assert list((tmp_path / "s").iterdir())  # what was read is kept
+
+
+def test_the_page_on_writing_a_rule_can_be_followed_to_the_letter(auditor: Auditor, tmp_path: Path) -> None:
+    page = (assets.rules() / "README.md").read_text()
+    commands = [line.split("#")[0].split() for line in page.splitlines() if line.startswith("    auditor rules ")]
+    assert [words_[2] for words_ in commands] == ["new", "test", "lint"]
+    for words_ in commands:
+        assert auditor(*words_[1:]).code == 0
+    example = page[page.index("    id: vm-power-state-unknown") : page.index("**The SQL**")]
+    path = tmp_path / "my-rules" / "protection" / "vm-power-state-unknown.yaml"
+    path.write_text("\n".join(line[4:] for line in example.splitlines()) + "\n")
+    for words_ in commands[1:]:
+        done = auditor(*words_[1:])
+        assert done.code == 0, done.out
