@@ -86,9 +86,10 @@ class Document:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Give the remedy for an unknown word: the nearest known one, or all of them."""
     words = sorted(known)
-    near = difflib.get_close_matches(word.casefold(), words, n=1, cutoff=0.6)
+    folded = {it.casefold(): it for it in words}
+    near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     if near:
-        return f"did you mean {near[0]!r}?"
+        return f"did you mean {folded[near[0]]!r}?"
     return f"known here: {', '.join(words)}" if words else "remove it"
 
 

@@ -10,7 +10,7 @@ from auditor import rulebook, standard
 from auditor.engine import ruletests
 from auditor.errors import DocumentError, UsageError
 from auditor.inventory.database import DISK_ERRORS
-from auditor.inventory.facts import Facts
+from auditor.rulebook import frameworks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +42,8 @@ class Inputs:
         draft.write("responses.yaml", b"responses: []\n")
         for rule in self.book.rules:
             draft.write(f"rules/{rule.area}/{rule.id}.yaml", rule.text.encode())
+        for key, framework in self.book.frameworks.items():
+            draft.write(f"rules/{frameworks.FOLDER}/{key}.yaml", framework.text.encode())
 
 
 def read(
@@ -62,22 +64,24 @@ def read(
     Raises:
         DocumentError: something in them is wrong, or a rule fails its own tests.
     """
-    shown = None if standard_path else "rules/standards/hybrid.yaml"
-    chosen = standard.read(standard_path or standard.default_path(), shown)
-    book = rulebook.read(rule_folders, chosen.file.rules, shipped=shipped)
-    waivers = standard.read_waivers(waivers_path, chosen)
-    standard.unknown_rules(waivers, waivers_path, {rule.id for rule in book.rules})
     try:
-        with Facts.empty(chosen) as empty:
-            outcomes = ruletests.run_all(book.rules, empty)
+        with ruletests.Proving() as proving:
+            shown = None if standard_path else "rules/standards/hybrid.yaml"
+            chosen = standard.read(standard_path or standard.default_path(), shown)
+            book = rulebook.read(rule_folders, chosen.file.rules, shipped=shipped)
+            path = standard_path or standard.default_path()
+            frameworks.named_by_standard(chosen.file.frameworks, path, shown, book.frameworks)
+            waivers = standard.read_waivers(waivers_path, chosen)
+            standard.unknown_rules(waivers, waivers_path, {rule.id for rule in book.rules})
+            proofs = list(proving.prove(book.rules, chosen))
     except DISK_ERRORS as error:  # the rules' tests need tables of their own for a moment
         said = f"the temporary folder {tempfile.gettempdir()} cannot be written: {str(error).splitlines()[0]}"
         raise UsageError(said, "make room there, or set TMPDIR to another folder") from error
-    failed = [fault for rule in book.rules for fault in ruletests.faults(rule, outcomes)]
-    if failed:
-        raise DocumentError(failed)
+    faults = [fault for proof in proofs for fault in (*proof.faults, *ruletests.faults(proof.rule, proof.outcomes))]
+    if faults:
+        raise DocumentError(faults)
     text = waivers_path.read_text(encoding="utf-8") if waivers_path else NO_WAIVERS
-    return Inputs(chosen, book, waivers, text, {"passed": len(outcomes), "failed": 0})
+    return Inputs(chosen, book, waivers, text, {"passed": sum(len(proof.outcomes) for proof in proofs), "failed": 0})
 
 
 def of_bundle(

@@ -237,6 +237,19 @@ class RuleResult:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameworkRef:
+    """What a report says of a framework whose controls its rules name."""
+
+    name: str
+    say: str
+    """What must be said wherever it is named; may be empty."""
+    titles: Mapping[str, str]
+    """Control id -> its subject in own words."""
+    verified: frozenset[str]
+    """Ids that were read in the publisher's own or a law's text; all others are marked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One rule on one resource, for every status but pass."""
 
@@ -428,3 +441,5 @@ class Results:
     """What Azure's clock was ahead of this machine's; None where Azure did not tell."""
     untested: tuple[str, ...] = ()
     """What the standard demands of a tier with VMs and no rule of this run judged, in words."""
+    frameworks: Mapping[str, FrameworkRef] = field(default_factory=dict)
+    """Key -> framework, for those that rules name."""

@@ -19,7 +19,7 @@ from auditor.collect import FirstKept, Scope, collect
 from auditor.engine import damaged, results
 from auditor.engine import explain as explaining
 from auditor.engine.compare import differences
-from auditor.engine.evaluate import evaluate
+from auditor.engine.evaluate import Judging
 from auditor.errors import UsageError
 from auditor.inventory import catalogue
 from auditor.inventory import store as tables
@@ -125,10 +125,16 @@ async def run(
         draft.close_raw()
         draft.write_coverage(covered)
         given.keep(draft)
-        tell("inventory", "")
-        tables.build(draft.inventory, draft.pages, as_of)
-        history.carry(previous, draft.inventory, draft.history, as_of, covered)
-        _evaluate(draft, covered, given, as_of=as_of, folder=draft.folder / "findings", tell=tell)
+        with Judging() as judging:
+            tell("inventory", "")
+            tables.build(draft.inventory, draft.pages, as_of)
+            history.carry(previous, draft.inventory, draft.history, as_of, covered)
+            await _stoppable(
+                lambda: _evaluate(
+                    judging, draft, covered, given, as_of=as_of, folder=draft.folder / "findings", tell=tell
+                ),
+                stop=judging.stop,
+            )
         tell("seal", draft.id)
         about = _about(draft.id, as_of, started, given, settings) | {"identity": dict(azure.identity)}
         sealed = draft.seal(about, previous)
@@ -165,8 +171,9 @@ def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, 
         scratch = target.with_name(f".{digest}.tmp")
         shutil.rmtree(scratch, ignore_errors=True)
         try:
-            with damaged.reading(found):
-                _evaluate(found, found.covered(), given, as_of=moment, folder=scratch / "findings", tell=tell)
+            with damaged.reading(found), Judging() as judging:
+                covered = found.covered()
+                _evaluate(judging, found, covered, given, as_of=moment, folder=scratch / "findings", tell=tell)
             about = {"as_of": _stamp(moment), "manifest_digest": found.manifest_digest, **_judged_by(given)}
             write_atomically(scratch / "evaluation.json", to_json(about))
             scratch.rename(target)
@@ -295,20 +302,30 @@ def report(
 
 
 def _evaluate(
-    place: Bundle | bundle.Draft, covered: Covered, given: Inputs, *, as_of: datetime, folder: Path, tell: Tell
+    judging: Judging,
+    place: Bundle | bundle.Draft,
+    covered: Covered,
+    given: Inputs,
+    *,
+    as_of: datetime,
+    folder: Path,
+    tell: Tell,
 ) -> None:
-    with (
-        _inventory(place) as inventory,
-        Facts.open(inventory, _circumstances(place, covered, given, as_of)) as facts,
-    ):
-        evaluate(
-            given.book,
-            facts,
-            given.waivers,
-            today=as_of.astimezone(UTC).date(),
-            folder=folder,
-            tell=lambda rule: tell("evaluate", rule),
-        )
+    with _inventory(place) as inventory:
+        circumstances = _circumstances(place, covered, given, as_of)
+        judging.judge(given.book, inventory, circumstances, folder=folder, tell=lambda rule: tell("evaluate", rule))
+
+
+async def _stoppable(work: Callable[[], None], *, stop: Callable[[], None]) -> None:
+    """Do work that waits for another process; when we are told to end, so is that process."""
+    done = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(done)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.wait([done])
+        done.exception()  # that it was stopped is known
+        raise
 
 
 @contextmanager

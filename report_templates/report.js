@@ -292,7 +292,7 @@
       machine ? chain(r) : null,
       make("h4", {}, T.why), make("p", {}, rule.rationale),
       rule.params.length ? make("p", { class: "quiet" }, T.parameters + ": " + rule.params.join(", ")) : null,
-      rule.controls.length ? make("p", { class: "quiet" }, T.supports + " " + rule.controls.join("; ")) : null,
+      rule.controls.length ? make("p", { class: "quiet" }, T.supports + " " + rule.controls.join("; ") + (rule.controls.join("").includes("\u2020") ? " (" + T.unverified + ")" : "")) : null,
       rule.references.length ? make("p", { class: "quiet" }, ...rule.references.flatMap((link) => [make("a", { href: link, rel: "noreferrer" }, link), " "])) : null,
       verdicts(r, machine ? T.other : T.also),
     ].map((part) => Array.isArray(part) ? part.flat() : part), from, focus);

@@ -1,25 +1,36 @@
-"""One rule after the other over the facts: each verdict with its reason and evidence, written as Parquet."""
+"""One rule after the other over the facts: each verdict with its reason and evidence, written as Parquet.
+
+Nobody need trust a rule: its SQL is run in a room of its own (engine/sandbox), one for all rules of a run.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import builtins
+import errno
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from auditor.engine import waivers as waiving
+from auditor.engine.sandbox import MB, ChildError, Limits, Room, SandboxError
 from auditor.errors import DocumentError
+from auditor.inventory import facts as tables
+from auditor.inventory.database import lock
+from auditor.inventory.facts import Facts
 from auditor.model import Severity, Status
-from auditor.rulebook.gate import evidence_columns
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import date
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+    from typing import Self
 
-    from auditor.inventory.facts import Facts
+    from auditor.inventory.facts import Circumstances
     from auditor.rulebook import Rule, Rulebook
-    from auditor.standard import Waiver
 
 GAP_REASON = "resource_table_incomplete"
 CLOCK_REASON = "clock_wrong"
@@ -42,12 +53,18 @@ _BEHIND = {
 """Tables that decide who is judged at all: a gap in one makes every verdict on that kind unknown there."""
 
 
+LIMITS = Limits(memory=700 * MB, seconds=300.0, files="write")
+"""Of judging: all rules over 100,000 VMs stay below that much memory, each takes seconds there at most."""
+_MOST_SPILLED = 8192 * MB
+"""On disk, of what does not fit into memory."""
+_NO_COLUMN_OF_EVIDENCE = ("resource_id", "status", "reason", "severity")
+
+
 def evaluate(
     book: Rulebook,
-    facts: Facts,
-    waivers: Sequence[Waiver],
+    inventory: Path,
+    given: Circumstances,
     *,
-    today: date,
     folder: Path,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
@@ -55,29 +72,132 @@ def evaluate(
 
     Columns: resource_no, resource_id, status, severity, reason, evidence (JSON, null for a pass), waiver_id.
 
+    Args:
+        book: the rules.
+        inventory: folder of the typed tables.
+        given: what the tables do not say.
+        folder: for the verdicts.
+        tell: takes the id of each rule as its turn comes.
+
     Raises:
-        DocumentError: a rule's SQL fails, or does not give exactly one row per resource.
+        DocumentError: a rule's SQL fails, outlives its limits, or does not give exactly one row per resource.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    waiving.lay(facts, waivers, today)
-    for rule in book.rules:
-        tell(rule.id)
+    with Judging() as judging:
+        judging.judge(book, inventory, given, folder=folder, tell=tell)
+
+
+class Judging:
+    """A room for judging, which gets ready while the caller goes on. Use as a context manager."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        """Open the room."""
+        self._scratch = tempfile.TemporaryDirectory(prefix="auditor-")
+        self._room = Room(Judge, limits)
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the room and remove what it has put down."""
+        self._room.__exit__()
+        self._scratch.cleanup()
+
+    def stop(self) -> None:
+        """End the judging at once, from another thread: `judge` then raises there."""
+        self._room.stop()
+
+    def judge(
+        self,
+        book: Rulebook,
+        inventory: Path,
+        given: Circumstances,
+        *,
+        folder: Path,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Judge once; see `evaluate`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        work = Work(book, inventory.resolve(), given, folder.resolve(), Path(self._scratch.name))
         try:
-            _judge(rule, book, facts, folder / f"{rule.id}.parquet")
-        except (duckdb.IOException, duckdb.TransactionException):
-            raise  # the disk's fault, not the rule's
+            self._room.prepare(work, what="laying out the tables for the rules")
+            for number, rule in enumerate(book.rules):
+                tell(rule.id)
+                ask(self._room, rule, number)
+        except ChildError as error:
+            raise error.like(duckdb, builtins) from error
+
+
+def ask(room: Room, rule: Rule, task: Any) -> list[Any]:
+    """Give a room's answers to a task that is about a rule.
+
+    Raises:
+        DocumentError: the rule is wrong, or has outlived its limits: then the room is of no use any more.
+    """
+    try:
+        return list(room.ask(task, what=f"rule {rule.id}"))
+    except SandboxError as error:
+        raise DocumentError([rule.document.fault(("sql",), error.message, error.hint)]) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What there is to judge."""
+
+    book: Rulebook
+    inventory: Path
+    given: Circumstances
+    folder: Path
+    scratch: Path
+    """For all that is put down on the way."""
+
+
+class Judge:
+    """The worker in the room: lays out the tables, locks itself in with them, and judges by one rule after another."""
+
+    def __init__(self, setup: Work) -> None:
+        """Lay out the tables."""
+        tempfile.tempdir = str(setup.scratch)  # the parent clears it away, even when this process is killed
+        self._work = setup
+        self._facts = Facts.open(setup.inventory, setup.given)
+        waiving.lay(self._facts, setup.given.waivers, setup.given.as_of.astimezone(UTC).date())
+        copies = setup.scratch / "copies"
+        copies.mkdir()
+        read = list(_copied(self._facts, setup.inventory, copies))
+        lock(self._facts.con, None, read, folder=setup.folder, spill=_MOST_SPILLED)
+
+    def work(self, task: int) -> Iterator[Any]:
+        """Judge by a rule; there is nothing to answer."""
+        yield from ()
+        rule = self._work.book.rules[task]
+        try:
+            _judge(rule, self._work.book, self._facts, self._work.folder / f"{rule.id}.parquet")
+        except duckdb.OutOfMemoryException as error:
+            raise MemoryError from error
+        except (duckdb.IOException, duckdb.TransactionException) as error:  # the disk's fault, not the rule's
+            raise OSError(errno.EIO, str(error).splitlines()[0]) from error
         except duckdb.Error as error:
             said = str(error).splitlines()[0]
             raise DocumentError([rule.document.fault(("sql",), f"rule {rule.id}: {said}")]) from error
 
 
+def _copied(facts: Facts, inventory: Path, copies: Path) -> Iterator[Path]:
+    """Let views read copies of the inventory: what a rule might reach must not be the evidence itself."""
+    for table in sorted(tables.still_read(tables.tables())):
+        copy = copies / f"{table}.parquet"
+        shutil.copyfile(inventory / copy.name, copy)
+        rows = f"SELECT * FROM read_parquet({quote(str(copy))}, hive_partitioning = false)"
+        facts.con.execute(f"CREATE OR REPLACE VIEW raw.{table} AS {rows}")
+        yield copy
+
+
 def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
     con = facts.con
     params = dict(book.params[rule.id]) or None
-    columns = evidence_columns(rule)
     con.execute(f"CREATE OR REPLACE TEMP TABLE verdict AS {rule.file.sql.strip().rstrip(';')}", params)
     _check_population(rule, facts)
     kinds = {row[0]: row[1] for row in con.execute("DESCRIBE verdict").fetchall()}
+    columns = [name for name in kinds if name not in _NO_COLUMN_OF_EVIDENCE]
     severity = quote(book.severities[rule.id].value)
     # A severity that the organisation has set holds against the rule's own grading.
     if "severity" in kinds and rule.id not in book.overridden:

@@ -50,20 +50,23 @@ def functions() -> frozenset[str]:
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 
-def check(sql: str, tables: Collection[str], con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+def check(
+    sql: str, tables: Collection[str], con: duckdb.DuckDBPyConnection, *, parameters: bool = False
+) -> frozenset[str]:
     """Give the tables that a query reads.
 
     Args:
         sql: what the user wrote.
         tables: those on offer, lower case, perhaps with their schema: `vm`, `raw.vm`.
         con: any connection; it parses and runs nothing.
+        parameters: True where values are given for `$name`.
 
     Raises:
         DocumentError: the SQL may not run; each fault with its line.
     """
     try:
         ast = _ast(sql, con)
-        reader = _Reader(sql, tables)
+        reader = _Reader(sql, tables, parameters=parameters)
         reader.query(ast, frozenset())
         if reader.faults:
             raise DocumentError(reader.faults)
@@ -134,9 +137,10 @@ def told(error: duckdb.Error, columns: Collection[str] = ()) -> DocumentError:
 class _Reader:
     """Walks through DuckDB's syntax tree; notes what is read and what is refused."""
 
-    def __init__(self, sql: str, tables: Collection[str]) -> None:
+    def __init__(self, sql: str, tables: Collection[str], *, parameters: bool) -> None:
         self._bytes = sql.encode("utf-8", errors="replace")
         self._offered = tables
+        self._parameters = parameters
         self.read: set[str] = set()
         self.faults: list[Fault] = []
 
@@ -177,7 +181,8 @@ class _Reader:
 
     def _expression(self, node: dict[str, Any]) -> None:
         if node["class"] == "PARAMETER":
-            self._refuse(node, "there are no parameters here", "write the value")
+            if not self._parameters:
+                self._refuse(node, "there are no parameters here", "write the value")
         elif node["class"] not in _EXPRESSIONS:
             self._refuse(node, f"{str(node['class']).lower()} is refused")
         elif node["class"] in ("FUNCTION", "WINDOW"):

@@ -18,6 +18,7 @@ from auditor.errors import BundleError
 from auditor.inventory import catalogue
 from auditor.model import (
     Finding,
+    FrameworkRef,
     Gate,
     Machine,
     Population,
@@ -30,6 +31,7 @@ from auditor.model import (
     Status,
     TierDemand,
 )
+from auditor.rulebook.frameworks import Mark
 from auditor.standard.durations import days, hours
 from auditor.standard.selector import quote
 
@@ -99,7 +101,21 @@ def read(judged: Judged, facts: Facts) -> Results:
         uniform_scale_sets=reconcile.uniform_scale_sets(facts),
         reconciliations=reconcile.sources(covered, facts),
         clock_offset_seconds=covered.clock_offset_seconds,
+        frameworks=_frameworks(judged.book),
     )
+
+
+def _frameworks(book: Rulebook) -> dict[str, FrameworkRef]:
+    named = sorted({key for rule in book.rules for key in rule.file.controls if key in book.frameworks})
+    return {
+        key: FrameworkRef(
+            name=f"{file.name} {file.version}",
+            say=file.say,
+            titles={control.id: control.title for control in file.controls},
+            verified=frozenset(control.id for control in file.controls if control.mark is Mark.READ),
+        )
+        for key, file in ((key, book.frameworks[key].file) for key in named)
+    }
 
 
 _DEMANDS: tuple[tuple[str, str, str], ...] = (

@@ -1,23 +1,37 @@
-"""Runs the tests inside rule files: the rules prove themselves before each audit and in `rules test`."""
+"""Runs the tests inside rule files: the rules prove themselves before each audit and in `rules test`.
+
+A rule is read by the gate and runs its tests in a room of its own (engine/sandbox), one for all rules.
+"""
 
 from __future__ import annotations
 
+import builtins
+import errno
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from auditor.document import did_you_mean
+from auditor.engine import querygate
+from auditor.engine.sandbox import MB, ChildError, Limits, Room, SandboxError
 from auditor.errors import DocumentError, Fault
 from auditor.inventory import facts
+from auditor.inventory.database import DISK_ERRORS, lock
+from auditor.inventory.facts import Facts
 from auditor.rulebook import gate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from typing import Self
 
-    from auditor.inventory.facts import Facts
     from auditor.rulebook import Rule
     from auditor.rulebook import RuleTest as Test
+    from auditor.standard import Standard
+
+LIMITS = Limits(memory=256 * MB, seconds=60.0, files="read")
+"""Of a rule's tests, which hold a handful of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +61,134 @@ def run(rule: Rule, empty: Facts) -> list[Outcome]:
     ]
 
 
-def run_all(rules: Sequence[Rule], empty: Facts) -> list[Outcome]:
-    """Gate and run the tests of all rules.
+def check(rule: Rule, con: duckdb.DuckDBPyConnection) -> list[Fault]:
+    """Give what is wrong with a rule's SQL in the eyes of two parsers, sqlglot and DuckDB's own.
 
-    Raises:
-        DocumentError: a rule does not pass the gate.
+    Args:
+        rule: as read.
+        con: any connection; it parses and runs nothing.
     """
-    gate.demand(rules, open_tables())
-    return [outcome for rule in rules for outcome in run(rule, empty)]
+    found = gate.check(rule, open_tables())
+    if found:
+        return found
+    try:
+        read = querygate.check(rule.file.sql, open_tables(), con, parameters=True)
+    except DocumentError as error:
+        return _placed(rule, error)
+    if read != set(rule.file.reads):
+        return [rule.document.fault(("sql",), "two parsers read this differently", "write it more plainly")]
+    return []
+
+
+def _placed(rule: Rule, error: DocumentError) -> list[Fault]:
+    """Tell faults of an SQL text by the lines of the rule's file."""
+    first = rule.document.line(("sql",))
+    return [Fault(rule.path, first + fault.line, fault.message, fault.hint) for fault in error.faults]
+
+
+def _bound(rule: Rule, empty: Facts) -> list[Fault]:
+    """Give what DuckDB finds wrong with names and types in a rule's SQL, without running it."""
+    params = {name: param.default for name, param in rule.file.params.items()}
+    try:
+        empty.con.execute(f"EXPLAIN {rule.file.sql}", params or None).fetchall()
+    except duckdb.Error as error:
+        columns = [column for table in rule.file.reads for column in open_tables().get(table, ())]
+        return _placed(rule, querygate.told(error, columns))
+    return []
+
+
+def _misnamed_all(rule: Rule) -> list[Fault]:
+    given = [(number, *item) for number, test in enumerate(rule.file.tests) for item in test.given.items()]
+    return [fault for number, table, rows in given for fault in _misnamed(rule, number, table, rows)]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What became of a rule when it was read by the gate and ran its tests."""
+
+    rule: Rule
+    outcomes: tuple[Outcome, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    """Why it can't be used, or not be tested; the outcomes of tests are not among them."""
+
+
+class Proving:
+    """A room for the rules' tests, which gets ready while the caller goes on. Use as a context manager."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        """Open the room."""
+        self._limits = limits
+        self._scratch = tempfile.TemporaryDirectory(prefix="auditor-")
+        self._room = Room(Prover, limits)
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the room."""
+        self._room.__exit__()
+        self._scratch.cleanup()
+
+    def prove(self, rules: Sequence[Rule], standard: Standard, *, lint: bool = False) -> Iterator[Proof]:
+        """Gate the rules and run their tests, one rule after the other.
+
+        A rule that outlives its limits, or kills the process, is at fault; the rules after it are proved all the same.
+
+        Args:
+            rules: as read.
+            standard: whose tiers and settings the tables have.
+            lint: True looks closer at each rule instead of running its tests.
+
+        Raises:
+            OSError, duckdb.Error: the temporary folder can't be written.
+        """
+        prepared = False
+        for number, rule in enumerate(rules):
+            try:
+                if not prepared:
+                    told = (tuple(rules), standard, self._scratch.name, self._limits.memory)
+                    self._room.prepare(told, what="laying out empty tables for the rules' tests")
+                    prepared = True
+                (answer,) = self._room.ask([number, lint], what=f"rule {rule.id}")
+                yield Proof(rule, tuple(Outcome(rule.id, name, tuple(failures)) for name, failures in answer))
+            except DocumentError as error:
+                yield Proof(rule, faults=tuple(error.faults))
+            except SandboxError as error:
+                yield Proof(rule, faults=(rule.document.fault(("sql",), error.message, error.hint),))
+                self._room.__exit__()
+                self._room = Room(Prover, self._limits)
+                prepared = False
+            except ChildError as error:
+                raise error.like(duckdb, builtins) from error
+
+
+class Prover:
+    """The worker in the room: lays out empty tables, locks itself in with them, and proves one rule after another."""
+
+    def __init__(self, setup: Any) -> None:
+        """Lay out the tables."""
+        self._rules, standard, scratch, memory = setup
+        tempfile.tempdir = scratch  # the parent clears it away, even when this process is killed
+        self._empty = Facts.empty(standard)
+        gate.warm_up()
+        lock(self._empty.con, memory)
+
+    def work(self, task: Any) -> Iterator[Any]:
+        """Prove a rule; give the name of each test with what came out otherwise than expected."""
+        number, lint = task
+        rule = self._rules[number]
+        faults = check(rule, self._empty.con)
+        if lint:
+            faults = [*(faults or [*_bound(rule, self._empty), *gate.tidy(rule)]), *_misnamed_all(rule)]
+        if faults:
+            raise DocumentError(faults)
+        try:
+            yield [(outcome.name, outcome.failures) for outcome in ([] if lint else run(rule, self._empty))]
+        except duckdb.OutOfMemoryException as error:
+            raise MemoryError from error
+        except DISK_ERRORS as error:
+            raise OSError(errno.EIO, str(error).splitlines()[0]) from error
 
 
 def _run(rule: Rule, number: int, empty: Facts) -> list[str]:
@@ -66,8 +200,8 @@ def _run(rule: Rule, number: int, empty: Facts) -> list[str]:
             _insert(rule, number, con, table, rows)
         params = {name: param.default for name, param in rule.file.params.items()} | test.params
         found = empty.rows(rule.file.sql, params or None)
-    except (duckdb.IOException, duckdb.TransactionException):
-        raise  # the disk's fault, not the rule's
+    except (duckdb.IOException, duckdb.TransactionException, duckdb.OutOfMemoryException):
+        raise  # the disk's fault, not the rule's; or told as what it is
     except duckdb.Error as error:
         said = str(error).splitlines()[0]
         raise DocumentError([rule.document.fault(("sql",), f"SQL: {said}")]) from error
@@ -77,20 +211,28 @@ def _run(rule: Rule, number: int, empty: Facts) -> list[str]:
 
 
 def _insert(rule: Rule, number: int, con: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
+    faults = _misnamed(rule, number, table, rows)
+    if faults:
+        raise DocumentError(faults)
+    for row in rows:
+        names = ", ".join(row)
+        con.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' for _ in row)})", list(row.values()))
+
+
+def _misnamed(rule: Rule, number: int, table: str, rows: list[dict[str, Any]]) -> list[Fault]:
+    """Give the tables and columns of a test's rows that do not exist."""
     columns = open_tables().get(table)
     key = ("tests", number, "given", table)
     if columns is None:
-        raise DocumentError(
-            [rule.document.fault(key, f"there is no table {table!r}", did_you_mean(table, open_tables()))]
+        return [rule.document.fault(key, f"there is no table {table!r}", did_you_mean(table, open_tables()))]
+    return [
+        rule.document.fault(
+            (*key, position, name), f"table {table!r} has no column {name!r}", did_you_mean(name, columns)
         )
-    for position, row in enumerate(rows):
-        unknown = [name for name in row if name not in columns]
-        if unknown:
-            hint = did_you_mean(unknown[0], columns)
-            said = f"table {table!r} has no column {unknown[0]!r}"
-            raise DocumentError([rule.document.fault((*key, position, unknown[0]), said, hint)])
-        names = ", ".join(row)
-        con.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' for _ in row)})", list(row.values()))
+        for position, row in enumerate(rows)
+        for name in row
+        if name not in columns
+    ]
 
 
 def _compare(rule: Rule, test: Test, found: list[dict[str, Any]]) -> list[str]:

@@ -3,7 +3,8 @@
 DuckDB's own lock is not enough: a single expression can take many times its memory limit, and its interrupt comes late.
 So the work is done in a child that first prepares itself, then locks itself in for good, and only then meets what it
 must not trust. It can take no more memory than it was given, it is killed when its time is over, it cannot write files,
-and unless it was left to it open none, nor a connection. What it sends back is plain JSON.
+and unless it was left to it open none, nor a connection. What it sends back is plain JSON: what the child says is not
+trusted, what the parent says is.
 
     with Room(Sums) as room:                  # `Sums` is a Worker; the child imports its module by name
         room.prepare({"folder": "…"})         # Sums(setup), still free; then locked
@@ -17,6 +18,7 @@ import contextlib
 import importlib
 import json
 import os
+import pickle
 import queue
 import signal
 import struct
@@ -24,14 +26,16 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from auditor.errors import AuditorError, UsageError
+from auditor.errors import AuditorError, DocumentError, Fault, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
     from typing import BinaryIO, Self
 
 MB = 1 << 20
@@ -41,6 +45,8 @@ LARGEST_ANSWER = 64 * MB
 
 _LESS = "let it do less at once"
 _HEAD = struct.Struct("<cI")
+_HEAVIEST = 2**32 - 1
+"""What the head of a message can say; the parent may send so much."""
 _SETUP, _TASK = b"s", b"t"
 _READY, _ANSWER, _DONE, _WRONG, _MEMORY, _BUG = b"r", b"a", b"d", b"w", b"m", b"b"
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "AUDITOR_TRACEBACK")
@@ -63,7 +69,7 @@ class Worker(Protocol):
     """What runs in the child. Give it a module of its own that is quick to import."""
 
     def __init__(self, setup: Any) -> None:
-        """Prepare, still free. `setup` is what `Room.prepare` was given, as JSON."""
+        """Prepare, still free. `setup` is a copy of what `Room.prepare` was given."""
 
     def work(self, task: Any) -> Iterator[Any]:
         """Do a task, locked; give answers that JSON can carry. An AuditorError is raised again in the parent."""
@@ -73,13 +79,32 @@ class SandboxError(UsageError):
     """The work outlived its limits."""
 
 
+class ChildError(RuntimeError):
+    """Something was raised in the child that is not told to users."""
+
+    def __init__(self, what: str, kind: str, told: list[Any]) -> None:
+        """Take what the child was at, and the raised exception's class and arguments."""
+        super().__init__(f"{what}: {kind}: {', '.join(map(str, told))}")
+        self._kind = kind
+        self._told = told
+
+    def like(self, *modules: ModuleType) -> Exception:
+        """Give an exception of the same name and text where one of these modules has it, else this one itself."""
+        for module in modules:
+            kind = getattr(module, self._kind, None)
+            if isinstance(kind, type) and issubclass(kind, Exception):
+                with contextlib.suppress(TypeError):
+                    return kind(*self._told)
+        return self
+
+
 class Room:
     """The parent's side: one child for as many tasks as there are. Use as a context manager."""
 
     def __init__(self, worker: type[Worker], limits: Limits | None = None) -> None:
         """Start the child; it imports the worker while the parent goes on."""
         self.limits = limits or Limits()
-        self._watch = _Watch(self._kill)
+        self._watch = _Watch(self.stop)
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own words
             [sys.executable, "-P", "-c", "from auditor.engine import sandbox; sandbox.child()",
              worker.__module__, worker.__qualname__],
@@ -97,7 +122,7 @@ class Room:
     def __exit__(self, *_: object) -> None:
         """End the child, whatever it is doing."""
         self._watch.stop()
-        self._kill()
+        self.stop()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -112,7 +137,8 @@ class Room:
             UsageError: the worker found something wrong.
         """
         limits = {"memory": self.limits.memory, "files": self.limits.files}
-        for _ in self._answers(_SETUP, {"limits": limits, "setup": setup}, what, self.limits.seconds):
+        told = pickle.dumps({"limits": limits, "setup": setup})
+        for _ in self._answers(_SETUP, told, what, self.limits.seconds):
             pass
 
     def ask(self, task: Any, *, what: str, anew: bool = True) -> Iterator[Any]:
@@ -127,7 +153,13 @@ class Room:
             SandboxError: it took too long or too much, or killed its process.
             UsageError: the worker found something wrong.
         """
-        return self._answers(_TASK, task, what, self.limits.seconds if anew else self._watch.left)
+        seconds = self.limits.seconds if anew else self._watch.left
+        return self._answers(_TASK, _json(task), what, seconds)
+
+    def stop(self) -> None:
+        """End the child at once; who waits for its answer, in another thread, gets a SandboxError."""
+        with contextlib.suppress(OSError):
+            self._process.kill()
 
     @contextlib.contextmanager
     def idle(self) -> Iterator[None]:
@@ -139,22 +171,21 @@ class Room:
             if left is not None:
                 self._watch.start(left)
 
-    def _answers(self, kind: bytes, message: Any, what: str, seconds: float) -> Iterator[Any]:
+    def _answers(self, kind: bytes, message: bytes, what: str, seconds: float) -> Iterator[Any]:
         self._watch.start(seconds)
         try:
-            _send(self._process.stdin, kind, message)
-            while True:
+            try:
+                _send(self._process.stdin, kind, message)
                 kind, body = _receive(self._process.stdout)
-                if kind == _ANSWER:
+                while kind == _ANSWER:
                     yield json.loads(body)
-                    continue
-                if kind in (_READY, _DONE):
-                    return
+                    kind, body = _receive(self._process.stdout)
+            except (EOFError, OSError) as error:
+                raise self._fault(b"", b"", what) from error
+            if kind not in (_READY, _DONE):
                 raise self._fault(kind, body, what)
-        except (EOFError, OSError) as error:
-            raise self._fault(b"", b"", what) from error
         except GeneratorExit:
-            self._kill()  # answers that nobody wants would be taken for those to the next task
+            self.stop()  # answers that nobody wants would be taken for those to the next task
             raise
         finally:
             self._watch.stop()
@@ -162,22 +193,20 @@ class Room:
     def _fault(self, kind: bytes, body: bytes, what: str) -> Exception:
         if kind == _WRONG:
             told = json.loads(body)
+            if told["faults"]:
+                return DocumentError([Fault(*fault) for fault in told["faults"]])
             return UsageError(str(told["message"]), str(told["hint"]))
         memory = f"{self.limits.memory // MB} MB"
         if kind == _MEMORY:
             return SandboxError(f"{what} needs more than the {memory} of memory it may take", _LESS)
         if kind == _BUG:
-            return RuntimeError(f"{what}: {json.loads(body)}")
-        self._kill()
+            return ChildError(what, *json.loads(body))
+        self.stop()
         code = self._process.wait()
         if self._watch.expired:
             return SandboxError(f"{what} took longer than {self.limits.seconds:g} s and was stopped", _LESS)
         how = f"was ended by {_signal(-code)}" if code < 0 else f"ended its process (exit code {code})"
         return SandboxError(f"{what} {how}", f"most likely it needs more than the {memory} of memory it may take")
-
-    def _kill(self) -> None:
-        with contextlib.suppress(OSError):
-            self._process.kill()
 
 
 class _Watch:
@@ -225,18 +254,19 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _send(pipe: Any, kind: bytes, message: Any) -> None:
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", errors="surrogatepass")
-    if len(body) > LARGEST_ANSWER:
-        raise UsageError(f"an answer is longer than {LARGEST_ANSWER // MB} MB", _LESS)
+def _json(message: Any) -> bytes:
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", errors="surrogatepass")
+
+
+def _send(pipe: Any, kind: bytes, body: bytes) -> None:
     view = memoryview(_HEAD.pack(kind, len(body)) + body)
     while view:
         view = view[pipe.write(view) :]
 
 
-def _receive(pipe: Any) -> tuple[bytes, bytes]:
+def _receive(pipe: Any, most: int = LARGEST_ANSWER) -> tuple[bytes, bytes]:
     kind, size = _HEAD.unpack(_exactly(pipe, _HEAD.size))
-    if size > LARGEST_ANSWER:
+    if size > most:
         raise EOFError(f"a message of {size} bytes")
     return kind, _exactly(pipe, size)
 
@@ -253,7 +283,8 @@ def _exactly(pipe: Any, size: int) -> bytes:
 
 def child() -> None:
     """Serve the parent from stdin to stdout, until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a terminal's or a service's: the parent's to answer
+        signal.signal(number, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)  # what anybody prints must not come between the answers
@@ -280,28 +311,38 @@ class _Served:
     def answer(self, kind: bytes, body: bytes) -> None:
         """Serve one message."""
         try:
-            for sort, message in self._serve(kind, json.loads(body.decode("utf-8", errors="surrogatepass"))):
-                _send(self._out, sort, message)
+            for sort, message in self._serve(kind, body):
+                self._send(sort, message)
         except AuditorError as error:
-            _send(self._out, _WRONG, {"message": error.message, "hint": error.hint})
+            faults = error.faults if isinstance(error, DocumentError) else []
+            told = [(fault.path, fault.line, fault.message, fault.hint) for fault in faults]
+            self._send(_WRONG, {"message": error.message, "hint": error.hint, "faults": told})
         except MemoryError:
-            _send(self._out, _MEMORY, None)
-        except Exception as error:
+            self._send(_MEMORY, None)
+        except Exception as error:  # noqa: BLE001 - the parent tells it
             if os.environ.get("AUDITOR_TRACEBACK"):
-                raise
-            _send(self._out, _BUG, f"{type(error).__name__}: {error}"[:2000])
+                traceback.print_exc()
+            plain = [arg if isinstance(arg, int) else str(arg)[:2000] for arg in error.args[:2]]
+            self._send(_BUG, [type(error).__name__, plain])
 
-    def _serve(self, kind: bytes, told: Any) -> Iterator[tuple[bytes, Any]]:
+    def _send(self, kind: bytes, message: Any) -> None:
+        body = _json(message)
+        if len(body) > LARGEST_ANSWER:
+            raise UsageError(f"an answer is longer than {LARGEST_ANSWER // MB} MB", _LESS)
+        _send(self._out, kind, body)
+
+    def _serve(self, kind: bytes, body: bytes) -> Iterator[tuple[bytes, Any]]:
         if isinstance(self._made, Exception):
             raise self._made
         if kind == _SETUP:
+            told = pickle.loads(body)  # noqa: S301 - our own parent's words
             self._worker = self._made(told["setup"])
             _lock(**told["limits"])
             yield _READY, None
         elif self._worker is None:
             raise RuntimeError("a task came before the preparation")
         else:
-            for answer in self._worker.work(told):
+            for answer in self._worker.work(json.loads(body.decode("utf-8", errors="surrogatepass"))):
                 yield _ANSWER, answer
             yield _DONE, None
 
@@ -311,7 +352,7 @@ def _listen(asked: queue.Queue[tuple[bytes, bytes]]) -> None:
     stdin: BinaryIO = os.fdopen(0, "rb", buffering=0)
     try:
         while True:
-            asked.put(_receive(stdin))
+            asked.put(_receive(stdin, _HEAVIEST))
     except (EOFError, OSError):
         os._exit(0)
 

@@ -38,7 +38,14 @@ def connect(path: str = ":memory:", *, spill: Path | None = None) -> duckdb.Duck
     return con
 
 
-def lock(con: duckdb.DuckDBPyConnection, memory: int, files: Collection[Path] = ()) -> None:
+def lock(
+    con: duckdb.DuckDBPyConnection,
+    memory: int | None,
+    files: Collection[Path] = (),
+    *,
+    folder: Path | None = None,
+    spill: int = 0,
+) -> None:
     """Let a connection read what it holds and these files, and nothing else ever again.
 
     This refuses other files, extensions, settings and Python's variables. The gate before it must refuse everything but
@@ -46,16 +53,19 @@ def lock(con: duckdb.DuckDBPyConnection, memory: int, files: Collection[Path] = 
 
     Args:
         con: with all its tables and views.
-        memory: bytes that queries may hold beside what it holds already.
+        memory: bytes that queries may hold beside what it holds already; None leaves the limit that it has.
         files: that may still be opened. Give copies: what DuckDB may read it may also overwrite.
+        folder: in which files may be written.
+        spill: bytes that may be put down in the folder for what does not fit into memory, where it has one.
     """
     found = con.execute("SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()").fetchone()
     held = int(found[0]) if found else 0
     for setting in (
         f"threads = {min(os.cpu_count() or 1, _MOST_THREADS)}",
-        f"memory_limit = '{held + memory} bytes'",
-        "max_temp_directory_size = '0 bytes'",
+        *([] if memory is None else [f"memory_limit = '{held + memory} bytes'"]),
+        f"max_temp_directory_size = '{spill} bytes'",
         f"allowed_paths = [{', '.join(quote(str(path)) for path in files)}]",
+        *([] if folder is None else [f"allowed_directories = [{quote(str(folder))}]"]),
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "allow_community_extensions = false",

@@ -209,10 +209,7 @@ class _Packer:
             "az": rule.remediation.get("az", ""),
             "pairs": self.pairs.get(rule.id, []),
             "references": [link for link in rule.references if link.startswith("https://")],
-            "controls": [
-                f"{self.texts.get('frameworks.' + framework, framework)} {', '.join(ids)}"
-                for framework, ids in sorted(rule.controls.items())
-            ],
+            "controls": self.report.cited[rule.id],
             "params": [
                 f"{name.replace('_', ' ')} {wording.read_value('', value)}" for name, value in rule.params.items()
             ],

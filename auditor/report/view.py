@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.model import Status, Subscription
 from auditor.report import causes as by_cause
-from auditor.report import charts, wording
+from auditor.report import charts, controls, wording
 from auditor.report.completeness import Completeness, completeness
 from auditor.report.promises import Promise, promises
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from auditor.report.causes import Action, Cause, Exempt
     from auditor.report.charts import Chart
+    from auditor.report.controls import ControlRow
     from auditor.report.wording import Texts
 
 
@@ -55,18 +56,6 @@ class Figure:
         if self.of and self.blind == self.of:
             return "?"
         return wording.share(self.count, self.of, "down" if self.status is None else "up")
-
-
-@dataclass(frozen=True, slots=True)
-class ControlRow:
-    """One control of a framework, with the rules whose verdicts support evidence for it."""
-
-    framework: str
-    framework_title: str
-    control: str
-    rules: tuple[str, ...]
-    statuses: Mapping[Status, int]
-    evaluated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +97,8 @@ class Report:
     tiers: tuple[TierDemand, ...]
     waivers: tuple[WaiverRecord, ...]
     controls: tuple[ControlRow, ...]
+    cited: Mapping[str, tuple[str, ...]]
+    """Rule -> the controls it names, a text for each framework."""
     questions: tuple[Question, ...]
     coverage: tuple[Coverage, ...]
     inputs: tuple[tuple[str, str], ...]
@@ -173,7 +164,8 @@ def build(results: Results, *, all_rows: bool = False, language: str = "en") -> 
         population=tuple(sorted(results.population, key=lambda it: it.resource_type)),
         tiers=results.tiers,
         waivers=tuple(sorted(results.waivers, key=lambda it: it.id)),
-        controls=_controls(rules, texts),
+        controls=controls.matrix(rules, results.frameworks, texts),
+        cited=controls.cited(rules, results.frameworks, texts),
         questions=tuple(sorted(results.questions, key=lambda it: (it.table, it.method, it.text))),
         coverage=tuple(sorted(results.coverage, key=lambda it: (it.table, it.subscription_id))),
         inputs=tuple(sorted(results.inputs.items())),
@@ -288,35 +280,3 @@ def _changes(results: Results, findings: Sequence[Finding], texts: Texts) -> tup
     if overdue:
         said.append(texts("changes.overdue", n=len(overdue), of=len(failing)))
     return tuple(said)
-
-
-def _controls(rules: Sequence[RuleResult], texts: Texts) -> tuple[ControlRow, ...]:
-    held: dict[tuple[str, str], list[RuleResult]] = {}
-    for rule in rules:
-        for framework, controls in rule.controls.items():
-            for control in controls:
-                held.setdefault((framework, control), []).append(rule)
-    return tuple(
-        ControlRow(
-            framework=framework,
-            framework_title=texts.get(f"frameworks.{framework}", framework),
-            control=control,
-            rules=tuple(rule.id for rule in supporting),
-            statuses={status: sum(rule.statuses.get(status, 0) for rule in supporting) for status in Status},
-            evaluated=any(rule.evaluated for rule in supporting),
-        )
-        for (framework, control), supporting in sorted(held.items(), key=lambda it: (it[0][0], _natural(it[0][1])))
-    )
-
-
-def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    # CP-9 before CP-10, A.8.9 before A.8.13.
-    parts: list[tuple[int, int, str]] = []
-    run = ""
-    for char in text:
-        if run and run[-1].isdigit() != char.isdigit():
-            parts.append((0, int(run), "") if run.isascii() and run.isdigit() else (1, 0, run))
-            run = ""
-        run += char
-    parts.append((0, int(run), "") if run.isascii() and run.isdigit() else (1, 0, run))
-    return tuple(parts)

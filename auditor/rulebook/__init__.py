@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import re
@@ -14,6 +15,7 @@ from auditor import assets
 from auditor.document import Document, did_you_mean, load
 from auditor.errors import DocumentError, Fault, UsageError
 from auditor.model import Severity, Status, kept_for
+from auditor.rulebook import frameworks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -121,6 +123,10 @@ class Rulebook:
     severities: Mapping[str, Severity]
     overridden: frozenset[str] = frozenset()
     """Rules whose severity the standard sets, against their own grading."""
+    frameworks: Mapping[str, frameworks.Read] = dataclasses.field(default_factory=dict)
+    """Key -> what the controls are that rules name."""
+    off: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Rules among these that do not run by this standard, with the reason."""
 
     @property
     def digest(self) -> str:
@@ -157,39 +163,50 @@ def read(
     Raises:
         DocumentError: each fault with file and line.
     """
-    rules: list[Rule] = []
+    rules, faults = scan(folders, shipped=shipped)
+    known: dict[str, frameworks.Read] = {}
+    try:
+        known = frameworks.read(folders, shipped=shipped)
+    except DocumentError as error:
+        faults += error.faults
+    seen = {rule.id: rule for rule in rules}
+    params, severities = _chosen(seen, choice, faults)
+    if faults:
+        raise DocumentError(faults)
+    off = dict.fromkeys(choice.disable, "disabled") if choice else {}
+    extras = set(choice.extras) if choice else set()
+    off |= {rule.id: "extra" for rule in rules if rule.file.extra and rule.id not in extras and rule.id not in off}
+    active = sorted((r for r in seen.values() if whole or r.id not in off), key=_order)
+    if not active:
+        raise UsageError("no rule is left to run", "look at rules.disable in the standard")
+    overridden = frozenset(choice.severity_override) if choice else frozenset()
+    return Rulebook(tuple(active), params, severities, overridden, known, off)
+
+
+def scan(folders: Sequence[Path] = (), *, shipped: bool = True) -> tuple[list[Rule], list[Fault]]:
+    """Read all rule files; give the rules that can be read, one of each id, and what is wrong with the others."""
+    rules: dict[str, Rule] = {}
     faults: list[Fault] = []
     for root in [*([assets.rules()] if shipped else []), *folders]:
         if not root.is_dir():
             raise UsageError(f"--rules {root}: no such folder", "name a folder that holds rule files")
         paths = _files(root)
-        if not paths:
+        if not paths and not (root / frameworks.FOLDER).is_dir():
             others = sorted(root.rglob("*.yml"))
             said = f"{others[0].name} is not read" if others else "it is empty of rule files"
             remedy = "rename it to .yaml" if others else "put rules there as <area>/<rule-id>.yaml; see rules/README.md"
             raise UsageError(f"--rules {root}: no rule in it: {said}", remedy)
         for path in paths:
             try:
-                rules.append(_rule(path, root))
+                rule = _rule(path, root)
             except DocumentError as error:
                 faults += error.faults
-    seen: dict[str, Rule] = {}
-    for rule in rules:
-        if rule.id in seen:
-            said = f"rule {rule.id!r} stands in {seen[rule.id].path} already"
-            faults.append(rule.document.fault(("id",), said, "ids are permanent; choose another"))
-        seen[rule.id] = rule
-    params, severities = _chosen(seen, choice, faults)
-    if faults:
-        raise DocumentError(faults)
-    off = set(choice.disable) if choice else set()
-    extras = set(choice.extras) if choice else set()
-    running = {r.id for r in seen.values() if r.id not in off and (not r.file.extra or r.id in extras)}
-    active = sorted((r for r in seen.values() if whole or r.id in running), key=_order)
-    if not active:
-        raise UsageError("no rule is left to run", "look at rules.disable in the standard")
-    overridden = frozenset(choice.severity_override) if choice else frozenset()
-    return Rulebook(tuple(active), params, severities, overridden)
+                continue
+            if rule.id in rules:
+                said = f"rule {rule.id!r} stands in {rules[rule.id].path} already"
+                faults.append(rule.document.fault(("id",), said, "ids are permanent; choose another"))
+            rules[rule.id] = rule
+    return list(rules.values()), faults
 
 
 def _order(rule: Rule) -> tuple[int, str]:
@@ -197,7 +214,7 @@ def _order(rule: Rule) -> tuple[int, str]:
 
 
 def _files(root: Path) -> list[Path]:
-    reserved = {"standards", "frameworks"}
+    reserved = {"standards", frameworks.FOLDER}
     return [
         path
         for path in sorted(root.rglob("*.yaml"))

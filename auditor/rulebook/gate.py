@@ -5,6 +5,7 @@ The gate holds for shipped and users' rules alike. It allows by name; what is no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -54,16 +55,35 @@ def check(rule: Rule, tables: Mapping[str, Sequence[str]]) -> list[Fault]:
         tables: the tables open to rules, with their columns.
     """
     try:
-        statements = sqlglot.parse(rule.file.sql, read="duckdb")
+        return _check(rule, tables)
     except (ParseError, TokenError) as error:
         details = getattr(error, "errors", None) or [{}]
         said = details[0].get("description") or str(error).splitlines()[0]
         return [_fault(rule, int(details[0].get("line") or 1), f"SQL: {said}")]
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        return [_fault(rule, 1, "sql must be one SELECT", "remove what is not part of it")]
-    tree = statements[0]
+    except RecursionError:
+        return [_fault(rule, 1, "the SQL is nested too deeply", "take it apart with WITH")]
+
+
+def _check(rule: Rule, tables: Mapping[str, Sequence[str]]) -> list[Fault]:
+    statements = [tree for tree in sqlglot.parse(rule.file.sql, read="duckdb") if tree is not None]
+    queries = [tree for tree in statements if isinstance(tree, exp.Query)]
+    others = [_kind(tree) for tree in statements if not isinstance(tree, exp.Query)]
+    if others or len(queries) != 1:
+        what = f"{others[0]} is" if others else f"{len(queries)} statements are"
+        return [_fault(rule, 1, f"{what} refused: sql must be one SELECT", "remove what is not part of it")]
+    tree = queries[0]
     faults = [*_tables(rule, tree, tables), *_constructs(rule, tree), *_columns(rule, tree), *_params(rule, tree)]
     return faults or _messages(rule, tree)
+
+
+def _kind(tree: exp.Expr) -> str:
+    """Name what a statement does: COPY, ATTACH, INSERT."""
+    return str(tree.this).upper() if isinstance(tree, exp.Command) else tree.key.upper()
+
+
+def warm_up() -> None:
+    """Have the parser load what it loads when it is first used."""
+    sqlglot.parse("SELECT 1", read="duckdb")
 
 
 def demand(rules: Sequence[Rule], tables: Mapping[str, Sequence[str]]) -> None:
@@ -75,13 +95,6 @@ def demand(rules: Sequence[Rule], tables: Mapping[str, Sequence[str]]) -> None:
     faults = [fault for rule in rules for fault in check(rule, tables)]
     if faults:
         raise DocumentError(faults)
-
-
-def evidence_columns(rule: Rule) -> list[str]:
-    """Give the columns beside resource_id, status, reason and severity."""
-    tree = sqlglot.parse_one(rule.file.sql, read="duckdb")
-    names = tree.named_selects if isinstance(tree, exp.Query) else []
-    return [name for name in names if name not in ("resource_id", "status", "reason", "severity")]
 
 
 def _fault(rule: Rule, line: int, message: str, hint: str = "") -> Fault:
@@ -150,7 +163,13 @@ def _columns(rule: Rule, tree: exp.Query) -> list[Fault]:
         if name not in names
     ]
     faults += [
-        _fault(rule, 1, f"column {name!r} stands twice") for name in sorted({n for n in names if names.count(n) > 1})
+        _fault(rule, _line(value), f"column {value.sql()[:40]!r} has no name", "name it with AS")
+        for value in tree.selects
+        if not value.alias_or_name
+    ]
+    faults += [
+        _fault(rule, 1, f"column {name!r} stands twice")
+        for name in sorted({n for n in names if n and names.count(n) > 1})
     ]
     for select in tree.selects:
         if select.alias_or_name == "status":
@@ -203,6 +222,57 @@ def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
             if code not in said and not code.startswith("judged_by:")
         ]
     return faults
+
+
+def tidy(rule: Rule) -> list[Fault]:
+    """Give what a rule says in its file and its SQL never gives, and the other way round; it has passed `check`."""
+    tree = sqlglot.parse_one(rule.file.sql, read="duckdb")
+    if not isinstance(tree, exp.Query):
+        return []
+    given = {name: _literals(tree, name) for name in ("status", "reason")}
+    faults = []
+    statuses, codes = given["status"], given["reason"]
+    for status in rule.file.cannot:
+        if status in statuses.words:
+            said = f"`cannot` rules out {status!r}, which the SQL gives"
+            faults.append(rule.document.fault(("cannot", status), said, "remove the one that is wrong"))
+    tested = {expected.status.value for test in rule.file.tests for expected in test.expect.values()}
+    faults += [
+        rule.document.fault(("tests",), f"the SQL gives {status!r}, which no test expects", "add a test")
+        for status in sorted(statuses.words - tested)
+    ]
+    if codes.all:
+        faults += [
+            rule.document.fault(
+                ("messages", code), f"message {code!r} is of a reason that the SQL never gives", "remove it"
+            )
+            for code in rule.file.messages
+            if code not in codes.words and code not in common_messages()
+        ]
+    return faults
+
+
+@dataclass(frozen=True, slots=True)
+class _Literals:
+    words: frozenset[str]
+    all: bool
+    """True where the column holds these words, and perhaps shared ones, and nothing else."""
+
+
+def _literals(tree: exp.Query, column: str) -> _Literals:
+    results = [
+        result
+        for select in tree.selects
+        if select.alias_or_name == column
+        for result in _results(_source(tree, select))
+    ]
+    words = frozenset(result.this for result in results if isinstance(result, exp.Literal))
+    return _Literals(words, all(isinstance(result, exp.Literal) or _shared(result) for result in results))
+
+
+def _shared(result: exp.Expr | None) -> bool:
+    """Tell whether this gives only codes that all rules share."""
+    return isinstance(result, exp.Column) and result.name == "excluded_code"
 
 
 def _source(tree: exp.Query, value: exp.Expr) -> exp.Expr:

@@ -11,7 +11,7 @@ import pytest
 
 from auditor.engine.evaluate import evaluate
 from auditor.inventory import catalogue
-from auditor.inventory.facts import Circumstances, Facts
+from auditor.inventory.facts import Circumstances
 from auditor.inventory.lineage import Lineage
 from auditor.model import Coverage, CoverageState
 from tests.audits import AS_OF, default_inputs
@@ -33,8 +33,8 @@ def judged(inventory: Path, lost: str | None, audited: Audited, folder: Path) ->
     if lost and lost != "subscription":
         places = {row.subscription_id for row in covered.coverage}
         rows += [Coverage(lost, place, CoverageState.DENIED, None, 0, "taken away") for place in sorted(places)]
-    with Facts.open(inventory, Circumstances(AS_OF, given.standard, rows, covered.gaps, covered.second)) as facts:
-        evaluate(given.book, facts, given.waivers, today=AS_OF.date(), folder=folder)
+    circumstances = Circumstances(AS_OF, given.standard, rows, covered.gaps, covered.second, waivers=given.waivers)
+    evaluate(given.book, inventory, circumstances, folder=folder)
     with duckdb.connect() as con:
         return {
             rule.id: con.execute(

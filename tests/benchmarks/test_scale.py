@@ -59,11 +59,18 @@ from tests.benchmarks.synthetic import AS_OF
 folder = Path(sys.argv[1])
 given = inputs.read()
 began = time.perf_counter()
+opened = []
+evaluate(
+    given.book,
+    folder / "inventory",
+    Circumstances(AS_OF, given.standard),
+    folder=folder / "findings",
+    tell=lambda _: opened.append(time.perf_counter()),
+)
+ended = time.perf_counter()
 with Facts.open(folder / "inventory", Circumstances(AS_OF, given.standard)) as facts:
-    opened = time.perf_counter()
-    evaluate(given.book, facts, (), today=AS_OF.date(), folder=folder / "findings")
     rows = sum(facts.population(rule.file.resource_type) for rule in given.book.rules)
-print(rows, opened - began, time.perf_counter() - opened)
+print(rows, opened[0] - began, ended - opened[0])
 """
 
 

@@ -11,7 +11,7 @@ from auditor import rulebook, standard
 from auditor.engine.evaluate import evaluate
 from auditor.errors import DocumentError
 from auditor.inventory import store
-from auditor.inventory.facts import Circumstances, Facts
+from auditor.inventory.facts import Circumstances
 from auditor.inventory.store import Page
 from auditor.model import Coverage, CoverageState
 from auditor.standard.schema import RuleChoice, Waiver
@@ -53,8 +53,8 @@ def judged(
         lambda table: [Page(None, json.dumps({"data": list(bodies.get(table, ()))}).encode())],
         AS_OF,
     )
-    with Facts.open(folder / "inventory", Circumstances(AS_OF, chosen, coverage)) as facts:
-        evaluate(book, facts, waivers, today=date(2026, 11, 22), folder=folder / "findings")
+    given = Circumstances(AS_OF, chosen, coverage, waivers=waivers)
+    evaluate(book, folder / "inventory", given, folder=folder / "findings")
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in (folder / "findings").glob("*.parquet"):
         done = duckdb.execute(f"SELECT * FROM read_parquet('{path}')")

@@ -1,0 +1,99 @@
+"""Controls of frameworks in reports: which rules support evidence for them, and which ids nobody has verified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auditor.model import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from auditor.model import FrameworkRef, RuleResult
+    from auditor.report.wording import Texts
+
+MARK = "\N{DAGGER}"
+"""Stands behind an id that was not verified against the standard itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    """One control of a framework, with the rules whose verdicts support evidence for it."""
+
+    framework: str
+    framework_title: str
+    say: str
+    """What must be said beside the framework; may be empty."""
+    control: str
+    title: str
+    """Its subject in own words; may be empty."""
+    verified: bool
+    """False where its id was not read in the standard itself."""
+    rules: tuple[str, ...]
+    statuses: Mapping[Status, int]
+    evaluated: bool
+
+    @property
+    def shown(self) -> str:
+        """Give the id with its mark."""
+        return self.control + ("" if self.verified else MARK)
+
+
+def matrix(rules: Sequence[RuleResult], frameworks: Mapping[str, FrameworkRef], texts: Texts) -> tuple[ControlRow, ...]:
+    """Give a row for each control that a rule names, in the order of its framework's numbers."""
+    held: dict[tuple[str, str], list[RuleResult]] = {}
+    for rule in rules:
+        for framework, controls in rule.controls.items():
+            for control in controls:
+                held.setdefault((framework, control), []).append(rule)
+    return tuple(
+        ControlRow(
+            framework=framework,
+            framework_title=_title(framework, frameworks, texts),
+            say=frameworks[framework].say if framework in frameworks else "",
+            control=control,
+            title=frameworks[framework].titles.get(control, "") if framework in frameworks else "",
+            verified=_verified(framework, control, frameworks),
+            rules=tuple(rule.id for rule in supporting),
+            statuses={status: sum(rule.statuses.get(status, 0) for rule in supporting) for status in Status},
+            evaluated=any(rule.evaluated for rule in supporting),
+        )
+        for (framework, control), supporting in sorted(held.items(), key=lambda it: (it[0][0], _natural(it[0][1])))
+    )
+
+
+def cited(
+    rules: Sequence[RuleResult], frameworks: Mapping[str, FrameworkRef], texts: Texts
+) -> dict[str, tuple[str, ...]]:
+    """Give rule -> the controls it names, a text for each framework."""
+    return {
+        rule.id: tuple(
+            f"{_title(framework, frameworks, texts)} "
+            + ", ".join(name + ("" if _verified(framework, name, frameworks) else MARK) for name in ids)
+            for framework, ids in sorted(rule.controls.items())
+        )
+        for rule in rules
+    }
+
+
+def _title(framework: str, frameworks: Mapping[str, FrameworkRef], texts: Texts) -> str:
+    own = frameworks[framework].name if framework in frameworks else framework
+    return texts.get(f"frameworks.{framework}", own)
+
+
+def _verified(framework: str, control: str, frameworks: Mapping[str, FrameworkRef]) -> bool:
+    return framework in frameworks and control in frameworks[framework].verified
+
+
+def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    # CP-9 before CP-10, A.8.9 before A.8.13.
+    parts: list[tuple[int, int, str]] = []
+    run = ""
+    for char in text:
+        if run and run[-1].isdigit() != char.isdigit():
+            parts.append((0, int(run), "") if run.isascii() and run.isdigit() else (1, 0, run))
+            run = ""
+        run += char
+    parts.append((0, int(run), "") if run.isascii() and run.isdigit() else (1, 0, run))
+    return tuple(parts)
