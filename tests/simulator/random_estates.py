@@ -49,11 +49,19 @@ _DIAGNOSTICS: list[list[dict[str, Any]]] = [
     [{"name": "kept", "storage": "logs"}],
     [
         {"name": "one", "workspace": "log", "categories": ["CoreAzureBackup", "AddonAzureBackupJobs"]},
-        {"name": "two", "workspace": "log", "categories": ["AddonAzureBackupPolicy", "AddonAzureBackupProtectedInstance"]},
+        {
+            "name": "two",
+            "workspace": "log",
+            "categories": ["AddonAzureBackupPolicy", "AddonAzureBackupProtectedInstance"],
+        },
     ],
     [
         {"name": "one", "workspace": "log", "categories": ["CoreAzureBackup", "AddonAzureBackupJobs"]},
-        {"name": "two", "workspace": "far", "categories": ["AddonAzureBackupPolicy", "AddonAzureBackupProtectedInstance"]},
+        {
+            "name": "two",
+            "workspace": "far",
+            "categories": ["AddonAzureBackupPolicy", "AddonAzureBackupProtectedInstance"],
+        },
     ],
     [{"name": "group", "workspace": "log", "categories": ["allLogs"]}],
 ]
@@ -197,16 +205,21 @@ def _alerting(draw: random.Random, vaults: list[str]) -> dict[str, Any]:
             **(told if draw.random() < 0.8 else {"suppress": True}),
             **({"schedule": {"timeZone": "UTC"}} if draw.random() < 0.15 else {}),
         })  # fmt: skip
-    groups = [{"name": "ag", "in": "b/rg-alerts", "emails": ["a@example.com"]}]
-    groups.append({"name": "mute", "in": "b/rg-alerts", **draw.choice([{}, {"emails": ["b@x.com"], "enabled": False}])})
+    mute: dict[str, Any] = draw.choice([{}, {"emails": ["b@example.com"], "enabled": False}])
+    groups = [
+        {"name": "ag", "in": "b/rg-alerts", "emails": ["a@example.com"]},
+        {"name": "mute", "in": "b/rg-alerts", **mute},
+    ]
     return {"alert_rules": rules, "action_groups": groups}
 
 
 def _roles(draw: random.Random) -> list[dict[str, Any]]:
-    scopes = ["a", "b", "c", "a/rg-v", "c/rg-v", "vault:v1", "vault:v2", "a/rg-g", "c/rg-g", "/"]
+    scopes = ["a", "b", "c", "a/rg-v", "c/rg-v", "vault:v1", "vault:v2", "a/rg-g", "c/rg-g"]
     roles = ["Owner", "Contributor", "Backup Contributor", "Backup Operator", "f54b6d04-23c6-443e-b462-9c16ab7b4a52"]
+    # Without a scope it is the root of the management groups.
+    places = [{"scope": scope} for scope in scopes] + [{}]
     return [
-        {"scope": draw.choice(scopes), "role": draw.choice(roles), "principal": f"p{draw.randrange(9)}"}
+        {**draw.choice(places), "role": draw.choice(roles), "principal": f"p{draw.randrange(9)}"}
         for _ in range(draw.randint(0, 14))
     ]
 

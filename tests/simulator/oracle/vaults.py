@@ -178,7 +178,9 @@ class Vaults:
         for setting in vault.diagnostics:
             properties = setting["properties"]
             if properties["workspaceId"] and properties["logAnalyticsDestinationType"] in (None, "Dedicated"):
-                sent = {(log["category"] or log["categoryGroup"]).lower() for log in properties["logs"] if log["enabled"]}
+                sent = {
+                    (log["category"] or log["categoryGroup"]).lower() for log in properties["logs"] if log["enabled"]
+                }
                 got.setdefault(properties["workspaceId"].lower(), set()).update(sent)
         return any(sent >= _LOG or "alllogs" in sent for sent in got.values())
 
@@ -210,7 +212,8 @@ class Vaults:
             return False
         group = f"/subscriptions/{vault.place.subscription}/resourcegroups/{vault.place.group}".lower()
         alert = {
-            "MonitorService": ["azure backup"], "MonitorCondition": ["fired"], "Severity": ["sev1"], "SignalType": ["log"],
+            "MonitorService": ["azure backup"], "MonitorCondition": ["fired"],
+            "Severity": ["sev1"], "SignalType": ["log"],
             "TargetResourceType": ["microsoft.recoveryservices/vaults"], "TargetResource": [own],
             "TargetResourceGroup": [group, vault.place.group.lower()],
         }  # fmt: skip
@@ -242,9 +245,9 @@ class Vaults:
             properties = assignment["properties"]
             scope = properties["scope"].lower()
             above = scope == "/" or scope in groups or identifier.lower() == scope
-            if above or identifier.lower().startswith(f"{scope}/"):
-                if _ROLES.get(properties["roleDefinitionId"].rpartition("/")[2]) in roles:
-                    found.add(properties["principalId"])
+            role = _ROLES.get(properties["roleDefinitionId"].rpartition("/")[2])
+            if role in roles and (above or identifier.lower().startswith(f"{scope}/")):
+                found.add(properties["principalId"])
         return found
 
     def _power(self, vault: Vault, shift: int) -> Verdict:
