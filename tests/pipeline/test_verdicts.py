@@ -92,6 +92,8 @@ def test_everything_was_read_and_adds_up(contoso: tuple[Estate, Audited]) -> Non
 def test_every_rule_fires_and_every_reason_has_words(contoso: tuple[Estate, Audited]) -> None:
     _, made = contoso
     for rule in made.results.rules:
+        if rule.id == "vault-cmk-missing":
+            continue  # the default standard demands no key; another one does, in test_vaults
         due = rule.statuses[Status.FAIL] + rule.statuses[Status.NOT_YET_DUE]
         assert due > 0, rule.id
     for finding in made.results.findings:

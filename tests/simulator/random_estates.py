@@ -41,6 +41,44 @@ _POLICIES: dict[str, dict[str, Any]] = {
     },
 }
 
+_REDUNDANCIES = ["GeoRedundant", "GeoRedundant", "ZoneRedundant", "LocallyRedundant"]
+_DIAGNOSTICS: list[list[dict[str, Any]]] = [
+    [],
+    [{"name": "all", "workspace": "log"}],
+    [{"name": "report", "workspace": "log", "categories": ["AzureBackupReport"]}],
+    [{"name": "kept", "storage": "logs"}],
+    [
+        {"name": "one", "workspace": "log", "categories": ["CoreAzureBackup", "AddonAzureBackupJobs"]},
+        {
+            "name": "two",
+            "workspace": "log",
+            "categories": ["AddonAzureBackupPolicy", "AddonAzureBackupProtectedInstance"],
+        },
+    ],
+    [
+        {"name": "one", "workspace": "log", "categories": ["CoreAzureBackup", "AddonAzureBackupJobs"]},
+        {
+            "name": "two",
+            "workspace": "far",
+            "categories": ["AddonAzureBackupPolicy", "AddonAzureBackupProtectedInstance"],
+        },
+    ],
+    [{"name": "group", "workspace": "log", "categories": ["allLogs"]}],
+]
+_CONDITIONS: list[dict[str, Any]] = [
+    {"field": "TargetResourceType", "operator": "Equals", "values": ["Microsoft.RecoveryServices/Vaults"]},
+    {"field": "TargetResourceType", "operator": "Contains", "values": ["recoveryservices"]},
+    {"field": "TargetResourceType", "operator": "NotEquals", "values": ["microsoft.compute/virtualmachines"]},
+    {"field": "MonitorService", "operator": "Equals", "values": ["Azure Backup", "Platform"]},
+    {"field": "MonitorService", "operator": "DoesNotContain", "values": ["Backup"]},
+    {"field": "Severity", "operator": "Equals", "values": ["Sev0", "Sev1"]},
+    {"field": "Severity", "operator": "Equals", "values": ["Sev0"]},
+    {"field": "TargetResourceGroup", "operator": "Equals", "values": ["rg-v"]},
+    {"field": "MonitorCondition", "operator": "Equals", "values": ["Fired"]},
+    {"field": "AlertRuleName", "operator": "Contains", "values": ["backup"]},
+    {"field": "Severity", "operator": "MatchesRegex", "values": ["Sev."]},
+]
+
 
 def _points(draw: random.Random) -> dict[str, Any] | None:
     kind = draw.randrange(9)
@@ -130,12 +168,70 @@ def _snapshot(draw: random.Random, number: int, machines: list[dict[str, Any]]) 
     }  # fmt: skip
 
 
+def _vault(draw: random.Random) -> dict[str, Any]:
+    if draw.random() < 0.2:
+        return {"bare": True, "redundancy": draw.choice(_REDUNDANCIES), "diagnostics": draw.choice(_DIAGNOSTICS)}
+    vault: dict[str, Any] = {
+        "redundancy": draw.choice(_REDUNDANCIES),
+        "crr": draw.random() < 0.7,
+        "soft_delete": draw.choice(["AlwaysON", "AlwaysON", "Enabled", "Disabled"]),
+        "soft_delete_days": draw.choice([7, 14, 30, 90]),
+        "immutability": draw.choice(["Disabled", "Unlocked", "Locked"]),
+        "immutability_days": draw.choice([None, None, 14, 30]),
+        "mua": draw.choice([False, True, "a/rg-g/ga", "c/rg-g/gc"]),
+        "public": draw.choice(["Enabled", "Disabled"]),
+        "alerts": draw.choice(["Enabled", "Enabled", "Disabled"]),
+        "classic_alerts": draw.choice(["Enabled", "Disabled"]),
+        "private_endpoints": draw.choice([[], ["pe"], [{"name": "pe", "status": "Pending"}]]),
+        "diagnostics": draw.choice(_DIAGNOSTICS),
+        "tags": draw.choice(_TAGS),
+    }
+    return {key: value for key, value in vault.items() if value is not None}
+
+
+def _alerting(draw: random.Random, vaults: list[str]) -> dict[str, Any]:
+    """Draw alert processing rules over all that may be above a vault, and the groups that they tell."""
+    rules: list[dict[str, Any]] = []
+    if draw.random() < 0.5:
+        rules.append({"name": "all", "in": "a/rg-alerts", "scopes": ["a", "c"], "action_groups": ["ag"]})
+    for number in range(draw.randint(0, 4)):
+        told = draw.choice([{"action_groups": ["ag"]}, {"action_groups": ["ag", "mute"]}, {"action_groups": ["mute"]}])
+        rules.append({
+            "name": f"rule{number}",
+            "in": "a/rg-alerts",
+            "scopes": draw.sample(["a", "b", "c", "a/rg-v", "b/rg-v", *(f"vault:{name}" for name in vaults)], 2),
+            "conditions": draw.choice([[], []] + [[c] for c in _CONDITIONS] + [draw.sample(_CONDITIONS, 2)]),
+            "enabled": draw.random() < 0.9,
+            **(told if draw.random() < 0.8 else {"suppress": True}),
+            **({"schedule": {"timeZone": "UTC"}} if draw.random() < 0.15 else {}),
+        })  # fmt: skip
+    mute: dict[str, Any] = draw.choice([{}, {"emails": ["b@example.com"], "enabled": False}])
+    groups = [
+        {"name": "ag", "in": "b/rg-alerts", "emails": ["a@example.com"]},
+        {"name": "mute", "in": "b/rg-alerts", **mute},
+    ]
+    return {"alert_rules": rules, "action_groups": groups}
+
+
+def _roles(draw: random.Random) -> list[dict[str, Any]]:
+    scopes = ["a", "b", "c", "a/rg-v", "c/rg-v", "vault:v1", "vault:v2", "a/rg-g", "c/rg-g"]
+    roles = ["Owner", "Contributor", "Backup Contributor", "Backup Operator", "f54b6d04-23c6-443e-b462-9c16ab7b4a52"]
+    # Without a scope it is the root of the management groups.
+    places = [{"scope": scope} for scope in scopes] + [{}]
+    return [
+        {**draw.choice(places), "role": draw.choice(roles), "principal": f"p{draw.randrange(9)}"}
+        for _ in range(draw.randint(0, 14))
+    ]
+
+
 def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[str, Any]:
     """Draw an estate tree for `Estate.from_dict`; the same seed gives the same tree."""
     draw = random.Random(seed)  # noqa: S311 - cases, not secrets
     listed = [_machine(draw, number) for number in range(machines)]
     taken = [_snapshot(draw, number, listed) for number in range(snapshots)]
     copied = sorted({snapshot["of"] for snapshot in taken if snapshot["in"] == _COPIES})
+    # Vaults have dice of their own, so that they change nothing else.
+    dice = random.Random(f"vaults {seed}")  # noqa: S311 - cases, not secrets
     replicated = draw.sample([f"{m['in']}/{m['name']}" for m in listed], 2)
     return {
         "estate": f"random {seed}",
@@ -146,10 +242,21 @@ def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[st
             "a/mc_real": {"managed_by": "/subscriptions/x/resourceGroups/y/providers/z/managedClusters/aks"},
             "c/rg-plain": {"tags": draw.choice(_TAGS)},
         },
-        "vaults": {"a/rg-v/v1": {}, "c/rg-v/v2": {"bare": True}},
+        "resource_guards": {"a/rg-g/ga": {}, "c/rg-g/gc": {}},
+        "vaults": {
+            "a/rg-v/v1": _vault(dice),
+            "c/rg-v/v2": _vault(dice),
+            "b/rg-v/empty": _vault(dice),
+            "b/rg-v/asr": _vault(dice),
+        },
+        **_alerting(dice, ["v1", "v2", "asr"]),
+        "role_assignments": _roles(dice),
         "policies": _POLICIES,
         "vms": listed,
         "snapshots": taken,
         "disk_backups": [{"vault": "bv", "in": "b/rg-bv", "of": of, "snapshot_group": _COPIES} for of in copied],
-        "replications": [{"vault": "v1", "of": of, "to": "b/rg-far", "location": "northeurope"} for of in replicated],
+        "replications": [
+            {"vault": vault, "of": of, "to": "b/rg-far", "location": "northeurope"}
+            for of, vault in zip(replicated, ("v1", "asr"), strict=True)
+        ],
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditor.simulator import Estate
-from tests.simulator.oracle import SNAPSHOT_RULES, VM_RULES, verdicts
+from tests.simulator.oracle import SNAPSHOT_RULES, VAULT_RULES, VM_RULES, verdicts
 from tests.simulator.wire import AS_OF, CONTOSO
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def test_the_company_looks_like_one(contoso: Estate) -> None:
     assert total >= 60
     assert 0.75 <= 1 - len(failing) / total <= 0.85
     assert len(contoso.subscriptions) == 9
-    assert len(contoso.vaults) == 8
+    assert len(contoso.vaults) == 9
     assert len(contoso.disk_documents) >= 80
     assert len(contoso.snapshot_documents) >= 25
 
@@ -66,6 +66,12 @@ def test_every_rule_fails_somewhere_and_every_status_occurs(contoso: Estate) -> 
     late = {"vm-initial-backup-pending", "oldest-point-younger-than-retention"}
     assert set(VM_RULES + SNAPSHOT_RULES) - failing == late
     assert {status for _, status in found} == {"fail", "not_applicable", "not_yet_due"}
+
+
+def test_every_rule_on_vaults_fails_and_passes_somewhere(contoso: Estate) -> None:
+    found = {(rule, status) for (rule, _), (status, _) in verdicts(contoso).items()}
+    asked = set(VAULT_RULES) - {"vault-cmk-missing"}  # the default standard demands no key
+    assert {(rule, status) for rule in asked for status in ("pass", "fail")} <= found
 
 
 def test_two_subscriptions_share_a_display_name(contoso: Estate) -> None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.simulator import backup, jobs
 from auditor.simulator.clock import ZONE_MINUTES
+from tests.simulator.oracle.vaults import VAULT_RULES as VAULT_RULES
+from tests.simulator.oracle.vaults import Vaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +89,7 @@ class Oracle:
             yield from self._machine(machine)
         for snapshot in self.estate.snapshot_documents:
             yield from self._snapshot(snapshot)
+        yield from Vaults(self).verdicts()
 
     def _group(self, identifier: str) -> Any:
         parts = identifier.lower().split("/")
