@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from auditor import rulebook, standard
@@ -65,23 +65,35 @@ def read(
         DocumentError: something in them is wrong, or a rule fails its own tests.
     """
     try:
-        with ruletests.Proving() as proving:
-            shown = None if standard_path else "rules/standards/hybrid.yaml"
-            chosen = standard.read(standard_path or standard.default_path(), shown)
-            book = rulebook.read(rule_folders, chosen.file.rules, shipped=shipped)
-            path = standard_path or standard.default_path()
-            frameworks.named_by_standard(chosen.file.frameworks, path, shown, book.frameworks)
-            waivers = standard.read_waivers(waivers_path, chosen)
-            standard.unknown_rules(waivers, waivers_path, {rule.id for rule in book.rules})
-            proofs = list(proving.prove(book.rules, chosen))
+        with ruletests.Proving() as proving:  # begins at once, so that its process starts while files are read
+            found = _files(standard_path, waivers_path, rule_folders, shipped=shipped)
+            proofs = list(proving.prove(found.book.rules, found.standard))
     except DISK_ERRORS as error:  # the rules' tests need tables of their own for a moment
         said = f"the temporary folder {tempfile.gettempdir()} cannot be written: {str(error).splitlines()[0]}"
         raise UsageError(said, "make room there, or set TMPDIR to another folder") from error
     faults = [fault for proof in proofs for fault in (*proof.faults, *ruletests.faults(proof.rule, proof.outcomes))]
     if faults:
         raise DocumentError(faults)
+    return replace(found, self_test={"passed": sum(len(proof.outcomes) for proof in proofs), "failed": 0})
+
+
+def _files(standard_path: Path | None, waivers_path: Path | None, folders: Sequence[Path], *, shipped: bool) -> Inputs:
+    """Read the files; that the rules hold what they promise is still to be proved."""
+    shown = None if standard_path else "rules/standards/hybrid.yaml"
+    path = standard_path or standard.default_path()
+    chosen = standard.read(path, shown)
+    book = rulebook.read(folders, chosen.file.rules, shipped=shipped)
+    frameworks.named_by_standard(chosen.file.frameworks, path, shown, book.frameworks)
+    waivers = standard.read_waivers(waivers_path, chosen)
+    standard.unknown_rules(waivers, waivers_path, {rule.id for rule in book.rules})
     text = waivers_path.read_text(encoding="utf-8") if waivers_path else NO_WAIVERS
-    return Inputs(chosen, book, waivers, text, {"passed": sum(len(proof.outcomes) for proof in proofs), "failed": 0})
+    return Inputs(chosen, book, waivers, text, {})
+
+
+def sealed(found: Bundle) -> Inputs:
+    """Read a bundle's own copies, to tell what was judged by them: they proved themselves then, not again."""
+    own = _files(found.folder / "standard.yaml", found.folder / "waivers.yaml", [found.folder / "rules"], shipped=False)
+    return replace(own, self_test=found.run["self_test"])
 
 
 def of_bundle(

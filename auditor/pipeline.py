@@ -204,7 +204,7 @@ def read(
         threshold: of the gate; the run's by default.
         allow_incomplete: of the gate; the run's by default.
     """
-    given = given or inputs.of_bundle(found)
+    given = given or inputs.sealed(found)
     moment = as_of or found.as_of
     judged = results.Judged(
         found, findings or found.folder / "findings", given.book, given.standard, given.waivers, given.self_test, moment
@@ -230,7 +230,7 @@ def explain(found: Bundle, wanted: str) -> tuple[Results, Explained]:
     Raises:
         UsageError: nothing is called so, or several things are.
     """
-    given = inputs.of_bundle(found)
+    given = inputs.sealed(found)
     made = read(found, given)
     with damaged.reading(found), _inventory(found) as folder:
         about = _circumstances(found, found.covered(), given, found.as_of)

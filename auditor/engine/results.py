@@ -71,6 +71,11 @@ def read(judged: Judged, facts: Facts) -> Results:
         facts: the bundle's tables, open.
     """
     covered = judged.bundle.covered()
+    # Once for all rules: the names hang on tags and groups in a view that is made anew whenever it is read.
+    facts.con.execute(
+        "CREATE OR REPLACE TEMP TABLE named AS SELECT resource_no, resource_type, resource_name, resource_group, "
+        "subscription_id, subscription_name FROM resource"
+    )
     findings = _findings(judged, facts)
     covering = Counter(str(f.waiver["id"]) for f in findings if f.waiver is not None)
     statuses = {rule.id: _statuses(judged, facts, rule) for rule in judged.book.rules}
@@ -244,7 +249,7 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
                epoch(k.first_seen) AS first_seen, coalesce(t.severity_shift, 0) AS severity_shift, r.resource_type
         FROM {_parquet(judged, rule.id)} f
         JOIN {kind} n ON n.resource_id = f.resource_id
-        JOIN resource r ON r.resource_no = n.resource_no
+        JOIN named r ON r.resource_no = n.resource_no
         LEFT JOIN tier t ON t.tier = n.tier
         LEFT JOIN known k ON k.kind = 'finding' AND k.key = {quote(rule.id)} || '/' || f.resource_id
         WHERE f.status <> 'pass'
@@ -368,7 +373,7 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
                [p.policy_daily_days, p.policy_weekly_days, p.policy_monthly_days, p.policy_yearly_days] AS promised,
                t.expected AS expected_points, t.missing AS missing_points, [{columns}]::VARCHAR[] AS verdicts
         FROM vm n
-        JOIN resource r ON r.resource_no = n.resource_no
+        JOIN named r ON r.resource_no = n.resource_no
         LEFT JOIN protection p ON p.vm_no = n.resource_no
         LEFT JOIN total t ON t.vm_no = n.resource_no AND p.recovery_point_complete
         {joins}
@@ -398,7 +403,7 @@ def _snapshots(judged: Judged, facts: Facts) -> tuple[SnapshotRecord, ...]:
         SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name,
                n.age_hours, n.size_gib, n.sku, n.incremental, n.provenance, n.source_id AS source_disk_id, n.owner,
                [{columns}]::VARCHAR[] AS verdicts
-        FROM snapshot n JOIN resource r ON r.resource_no = n.resource_no {joins}
+        FROM snapshot n JOIN named r ON r.resource_no = n.resource_no {joins}
         ORDER BY n.resource_id
         """
     )
