@@ -53,7 +53,7 @@ _BEHIND = {
 """Tables that decide who is judged at all: a gap in one makes every verdict on that kind unknown there."""
 
 
-LIMITS = Limits(memory=700 * MB, seconds=300.0, files="write")
+LIMITS = Limits(memory=700 * MB, seconds=300.0, preparing=3600.0, files="write")
 """Of judging: all rules over 100,000 VMs stay below that much memory, each takes seconds there at most."""
 _MOST_SPILLED = 8192 * MB
 """On disk, of what does not fit into memory."""

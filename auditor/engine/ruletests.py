@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from auditor.rulebook import RuleTest as Test
     from auditor.standard import Standard
 
-LIMITS = Limits(memory=256 * MB, seconds=60.0, files="read")
+LIMITS = Limits(memory=256 * MB, seconds=60.0, preparing=300.0, files="read")
 """Of a rule's tests, which hold a handful of rows."""
 
 
@@ -142,25 +142,31 @@ class Proving:
 
         Raises:
             OSError, duckdb.Error: the temporary folder can't be written.
+            SandboxError: the tables could not be laid out.
         """
         prepared = False
         for number, rule in enumerate(rules):
             try:
                 if not prepared:
-                    told = (tuple(rules), standard, self._scratch.name, self._limits.memory)
-                    self._room.prepare(told, what="laying out empty tables for the rules' tests")
+                    self._prepare(rules, standard)
                     prepared = True
                 (answer,) = self._room.ask([number, lint], what=f"rule {rule.id}")
                 yield Proof(rule, tuple(Outcome(rule.id, name, tuple(failures)) for name, failures in answer))
             except DocumentError as error:
                 yield Proof(rule, faults=tuple(error.faults))
             except SandboxError as error:
+                if not prepared:
+                    raise  # no rule's fault
                 yield Proof(rule, faults=(rule.document.fault(("sql",), error.message, error.hint),))
                 self._room.__exit__()
                 self._room = Room(Prover, self._limits)
                 prepared = False
             except ChildError as error:
                 raise error.like(duckdb, builtins) from error
+
+    def _prepare(self, rules: Sequence[Rule], standard: Standard) -> None:
+        told = (tuple(rules), standard, self._scratch.name, self._limits.memory)
+        self._room.prepare(told, what="laying out empty tables for the rules' tests")
 
 
 class Prover:

@@ -60,7 +60,9 @@ class Limits:
     memory: int = 512 * MB
     """Bytes that the work may hold beyond what the prepared child holds."""
     seconds: float = 60.0
-    """How long the child may keep us waiting for a preparation, and again for each task."""
+    """How long the child may keep us waiting for a task."""
+    preparing: float | None = None
+    """How long for its preparation, where that is our own work and takes longer; None is the same as for a task."""
     files: Literal["none", "read", "write"] = "none"
     """What the operating system still lets it do with files when it is locked."""
 
@@ -105,6 +107,7 @@ class Room:
         """Start the child; it imports the worker while the parent goes on."""
         self.limits = limits or Limits()
         self._watch = _Watch(self.stop)
+        self._given = self.limits.seconds
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own words
             [sys.executable, "-P", "-c", "from auditor.engine import sandbox; sandbox.child()",
              worker.__module__, worker.__qualname__],
@@ -138,7 +141,7 @@ class Room:
         """
         limits = {"memory": self.limits.memory, "files": self.limits.files}
         told = pickle.dumps({"limits": limits, "setup": setup})
-        for _ in self._answers(_SETUP, told, what, self.limits.seconds):
+        for _ in self._answers(_SETUP, told, what, self.limits.preparing or self.limits.seconds):
             pass
 
     def ask(self, task: Any, *, what: str, anew: bool = True) -> Iterator[Any]:
@@ -153,8 +156,7 @@ class Room:
             SandboxError: it took too long or too much, or killed its process.
             UsageError: the worker found something wrong.
         """
-        seconds = self.limits.seconds if anew else self._watch.left
-        return self._answers(_TASK, _json(task), what, seconds)
+        return self._answers(_TASK, _json(task), what, self.limits.seconds, left=None if anew else self._watch.left)
 
     def stop(self) -> None:
         """End the child at once; who waits for its answer, in another thread, gets a SandboxError."""
@@ -171,8 +173,11 @@ class Room:
             if left is not None:
                 self._watch.start(left)
 
-    def _answers(self, kind: bytes, message: bytes, what: str, seconds: float) -> Iterator[Any]:
-        self._watch.start(seconds)
+    def _answers(
+        self, kind: bytes, message: bytes, what: str, seconds: float, left: float | None = None
+    ) -> Iterator[Any]:
+        self._given = seconds
+        self._watch.start(seconds if left is None else left)
         try:
             try:
                 _send(self._process.stdin, kind, message)
@@ -204,7 +209,7 @@ class Room:
         self.stop()
         code = self._process.wait()
         if self._watch.expired:
-            return SandboxError(f"{what} took longer than {self.limits.seconds:g} s and was stopped", _LESS)
+            return SandboxError(f"{what} took longer than {self._given:g} s and was stopped", _LESS)
         how = f"was ended by {_signal(-code)}" if code < 0 else f"ended its process (exit code {code})"
         return SandboxError(f"{what} {how}", f"most likely it needs more than the {memory} of memory it may take")
 

@@ -95,7 +95,7 @@ STOPPED = {
     ),
     "giant-answer": (f"{HEAD}, {grown(6)} AS a FROM vm v, {', '.join(f'vm w{n}' for n in range(24))}", "memory"),
 }
-SMALL = Limits(memory=64 * MB, seconds=3.0, files="read")
+SMALL = Limits(memory=64 * MB, seconds=3.0, preparing=60.0, files="read")
 
 
 def written(folder: Path, rules: dict[str, str]) -> rulebook.Rulebook:
@@ -154,7 +154,7 @@ def test_judging_by_a_rule_ends_within_its_limits(name: str, tmp_path: Path) -> 
     book = written(tmp_path, {name: STOPPED[name][0]})
     inventory = machines(tmp_path, ["aaaaaaaaaa", "aaaaaaaaab"])
     with (
-        Judging(Limits(memory=64 * MB, seconds=3.0, files="write")) as judging,
+        Judging(Limits(memory=64 * MB, seconds=3.0, preparing=60.0, files="write")) as judging,
         pytest.raises(DocumentError, match=rf"{name}\.yaml:8: .*rule {name}") as caught,
     ):
         judging.judge(book, inventory, Circumstances(AS_OF, SHIPPED), folder=tmp_path / "findings")
