@@ -67,11 +67,19 @@ class Earlier:
         return int((entry.get("reused_from") or {}).get("runs_ago") or 0) + 1
 
 
-def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetime, unread: Iterable[str] = ()) -> None:
+def carry(
+    previous: Bundle | None,
+    inventory: Path,
+    target: Path,
+    as_of: datetime,
+    unread: Iterable[str] = (),
+    searched: Iterable[str] = (),
+) -> None:
     """Write history.parquet (kind, key, first_seen): what is known by now, with the moment it was first seen.
 
     Kinds: `vm`, `protected_item` and `vault` (key: lower-cased ARM id); `promise` (a protected item with its policy and
-    what that keeps daily, so that a changed policy begins anew; see the macro in inventory/resources.sql); and
+    what that keeps daily, so that a changed policy begins anew; see the macro in inventory/resources.sql); `orphan` (key:
+    id of a protected item whose VM was missed in a list read whole, and has not been seen since); and
     `finding` (key: `<rule>/<resource id>`, of those that did not pass when last looked at). A vault is forgotten when
     it is gone, not when it can't be read.
 
@@ -81,6 +89,7 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         target: the file to write.
         as_of: the new run's moment.
         unread: lower-cased ids of vaults that are there, but could not be read.
+        searched: lower-cased ids of the subscriptions whose list of VMs was read whole.
     """
     con = connect()
     con.execute("CREATE TABLE known (kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ)")
@@ -114,6 +123,17 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         f"p.daily_unit) AS key, $1 FROM read_parquet({items}) i JOIN read_parquet({policies}) p "
         "ON p.resource_id = i.policy_id WHERE key NOT IN (SELECT key FROM known WHERE kind = 'promise')",
         [as_of],
+    )
+    machines = f"(SELECT resource_id FROM read_parquet({quote(str(inventory / 'vm.parquet'))}))"
+    con.execute(
+        f"DELETE FROM known WHERE kind = 'orphan' AND key IN "
+        f"(SELECT resource_id FROM read_parquet({items}) WHERE vm_id IN {machines})"
+    )
+    con.execute(
+        f"INSERT INTO known SELECT 'orphan', resource_id, $1 FROM read_parquet({items}) "
+        f"WHERE vm_id NOT IN {machines} AND list_contains($2::VARCHAR[], split_part(vm_id, '/', 3)) "
+        "AND resource_id NOT IN (SELECT key FROM known WHERE kind = 'orphan')",
+        [as_of, list(searched)],
     )
     con.execute(
         f"DELETE FROM known WHERE kind = 'vault' AND NOT list_contains($1::VARCHAR[], key) AND key NOT IN "

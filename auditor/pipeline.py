@@ -126,7 +126,8 @@ async def run(
         tell("inventory", "")
         tables.build(draft.inventory, draft.pages, as_of)
         unread = [gap.resource_id for gap in covered.gaps if gap.table == "vault"]
-        history.carry(previous, draft.inventory, draft.history, as_of, unread)
+        searched = [row.subscription_id for row in covered.coverage if row.table == "vm" and row.state.whole]
+        history.carry(previous, draft.inventory, draft.history, as_of, unread, searched)
         _evaluate(draft, covered, given, as_of=as_of, folder=draft.folder / "findings", tell=tell)
         tell("seal", draft.id)
         about = _about(draft.id, as_of, started, given, settings) | {"identity": dict(azure.identity)}
