@@ -73,14 +73,15 @@ def carry(
     target: Path,
     as_of: datetime,
     unread: Iterable[str] = (),
+    *,
     searched: Iterable[str] = (),
 ) -> None:
     """Write history.parquet (kind, key, first_seen): what is known by now, with the moment it was first seen.
 
     Kinds: `vm`, `protected_item` and `vault` (key: lower-cased ARM id); `promise` (a protected item with its policy and
-    what that keeps daily, so that a changed policy begins anew; see the macro in inventory/resources.sql); `orphan` (key:
-    id of a protected item whose VM was missed in a list read whole, and has not been seen since); and
-    `finding` (key: `<rule>/<resource id>`, of those that did not pass when last looked at). A vault is forgotten when
+    what that keeps daily, so that a changed policy begins anew; see the macro in inventory/resources.sql); `orphan`
+    (key: id of a protected item whose VM was missed in a list read whole, and has not been seen since); and `finding`
+    (key: `<rule>/<resource id>`, of those that did not pass when last looked at). A vault is forgotten when
     it is gone, not when it can't be read.
 
     Args:

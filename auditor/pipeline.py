@@ -127,7 +127,7 @@ async def run(
         tables.build(draft.inventory, draft.pages, as_of)
         unread = [gap.resource_id for gap in covered.gaps if gap.table == "vault"]
         searched = [row.subscription_id for row in covered.coverage if row.table == "vm" and row.state.whole]
-        history.carry(previous, draft.inventory, draft.history, as_of, unread, searched)
+        history.carry(previous, draft.inventory, draft.history, as_of, unread, searched=searched)
         _evaluate(draft, covered, given, as_of=as_of, folder=draft.folder / "findings", tell=tell)
         tell("seal", draft.id)
         about = _about(draft.id, as_of, started, given, settings) | {"identity": dict(azure.identity)}

@@ -149,7 +149,10 @@ def _series(draw: random.Random, machines: list[dict[str, Any]]) -> Iterator[dic
                 continue
             count, age = draw.choice([5, 6, 7, 12, 31]), draw.choice(["3h", "12h"])
             name = f"roll{number}-{place.strip(':') or 'os'}-{{n:02d}}"
-            handed = {"state": draw.choice(["Unattached", "ActiveSAS"]), "network": draw.choice(["AllowAll", "DenyAll"])}
+            handed = {
+                "state": draw.choice(["Unattached", "ActiveSAS"]),
+                "network": draw.choice(["AllowAll", "DenyAll"]),
+            }
             yield {"name": name, "count": count, "in": machine["in"], "of": of + place, "age": age, **handed}
 
 
@@ -171,7 +174,13 @@ def _points_of(draw: random.Random, number: int, machine: dict[str, Any]) -> dic
     days = draw.sample(range(1, 9), draw.randint(4, 8))
     luns = [0] if machine["disks"] and draw.random() < 0.3 else []
     of = f"{machine['in']}/{machine['name']}"
-    return {"name": f"rpc{number}", "in": machine["in"], "of": of, "points": [f"{n}d" for n in days], "excluded_luns": luns}
+    return {
+        "name": f"rpc{number}",
+        "in": machine["in"],
+        "of": of,
+        "points": [f"{n}d" for n in days],
+        "excluded_luns": luns,
+    }
 
 
 def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def test_every_rule_fails_somewhere_and_every_status_occurs(contoso: Estate) -> 
 
 
 OTHERS = (
-    *snapshots.VM_RULES, *snapshots.SNAPSHOT_RULES, *snapshots.DISK_RULES, *costs.SUBSCRIPTION_RULES, *costs.POLICY_RULES,
-    *costs.ITEM_RULES,
+    *snapshots.VM_RULES, *snapshots.SNAPSHOT_RULES, *snapshots.DISK_RULES,
+    *costs.SUBSCRIPTION_RULES, *costs.POLICY_RULES, *costs.ITEM_RULES,
 )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from auditor.simulator import backup
 from auditor.simulator.clock import ZONE_MINUTES
 from tests.simulator import oracle
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
+    from auditor.simulator import backup
     from tests.simulator.oracle import Oracle, Verdict
 
 SNAPSHOT_RULES = (
@@ -61,7 +61,7 @@ def full(judge: Oracle, snapshot: Any) -> Verdict:
     properties = snapshot["properties"]
     if _let_be(judge, snapshot) or properties["creationData"]["createOption"] not in ("Copy", "CopyStart"):
         return _NOTHING
-    if properties["incremental"] or properties["diskSizeGB"] <= 32:  # noqa: PLR2004 - what a rule's doc says
+    if properties["incremental"] or properties["diskSizeGB"] <= 32:
         return _GOOD
     return judge._fail("low", judge._tier(snapshot))
 
@@ -92,7 +92,7 @@ def too_many(judge: Oracle, disk: Any) -> Verdict:
         snapshot
         for snapshot in judge.estate.snapshot_documents
         if snapshot["properties"]["creationData"].get("sourceUniqueId") == disk["properties"]["uniqueId"]
-        and snapshot["properties"].get("completionPercent", 100) == 100  # noqa: PLR2004 - per cent
+        and snapshot["properties"].get("completionPercent", 100) == 100
     ]
     for least, severity in ((400, "high"), (31, "medium"), (11, "low")):
         if len(mine) >= least:
@@ -167,7 +167,11 @@ def _restore_points(judge: Oracle, identifier: str, own: _Calendar) -> set[date]
 def _copies(judge: Oracle, machine: Any, own: _Calendar) -> set[date]:
     """Give the days on which every disk of a VM was copied whole."""
     profile = machine["properties"]["storageProfile"]
-    disks = {disk["managedDisk"]["id"].lower() for disk in [profile["osDisk"], *profile["dataDisks"]] if "managedDisk" in disk}
+    disks = {
+        disk["managedDisk"]["id"].lower()
+        for disk in [profile["osDisk"], *profile["dataDisks"]]
+        if "managedDisk" in disk
+    }
     days: list[set[date]] = []
     for identifier in disks:
         unique = judge.disks[identifier]["properties"]["uniqueId"]
@@ -175,6 +179,6 @@ def _copies(judge: Oracle, machine: Any, own: _Calendar) -> set[date]:
             own.day(oracle.when(snapshot["properties"]["timeCreated"]))
             for snapshot in judge.estate.snapshot_documents
             if snapshot["properties"]["creationData"].get("sourceUniqueId") == unique
-            and snapshot["properties"].get("completionPercent", 100) == 100  # noqa: PLR2004 - per cent
+            and snapshot["properties"].get("completionPercent", 100) == 100
         })  # fmt: skip
     return set.intersection(*days) if days else set()
