@@ -8,7 +8,8 @@ WHERE i.policy_id IS NOT NULL AND v.excluded_code IS NULL AND i.state NOT IN ('s
 
 CREATE TABLE backup_policy AS
 -- table: backup_policy: policies of Azure VM backup in concerned vaults; one row each
-WITH used AS (SELECT policy_id, count(DISTINCT vm_no) AS vm_count FROM policy_user GROUP BY 1)
+WITH used AS (SELECT policy_id, count(DISTINCT vm_no) AS vm_count FROM policy_user GROUP BY 1),
+     listed AS (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name = 'protected_item' GROUP BY 1)
 SELECT
     p.resource_no                        AS resource_no,          -- key within this bundle
     p.resource_id                        AS resource_id,          -- lower-cased ARM id
@@ -25,7 +26,7 @@ SELECT
     coalesce(x.immutability_state, 'not sent') AS vault_immutability, -- of its vault: Disabled, Unlocked, Locked
     list_contains(list_transform(list_filter(folded(x.tags), lambda t: lower(t.value) NOT IN ('', 'false', 'no', 'none', '0')),
                                  lambda t: t.key), lower(s.hold_tag)) AS held, -- its vault is under legal hold
-    NOT list_has_any(n.lacking_tables, ['subscription', 'vault', 'protected_item']) AS protected_item_complete, -- all items of the tenant were read
+    coalesce(l.whole, false) AND NOT list_contains(n.lacking_tables, 'vm') AS protected_item_complete, -- all items of its vault's subscription were read, and all VMs in scope
     w.class                              AS class,                -- of its vault
     w.tier                               AS tier,                 -- of its vault
     w.owner                              AS owner                 -- of its vault
@@ -34,6 +35,7 @@ CROSS JOIN setting s
 JOIN vault w ON w.resource_id = p.vault_id
 JOIN live_vault x ON x.resource_no = w.resource_no
 LEFT JOIN used u ON u.policy_id = p.resource_id
+LEFT JOIN listed l ON l.subscription_id = p.subscription_id
 LEFT JOIN known_subscription k ON k.subscription_id = p.subscription_id
 JOIN tenant n ON n.tenant_id = coalesce(k.tenant_id, '')
 WHERE lower(p.backup_management_type) = 'azureiaasvm';

@@ -13,7 +13,9 @@ WITH clock AS (SELECT epoch(as_of) AS seconds FROM setting),
                 floor((k.seconds - v.age_hours * 3600) / 60 / 1440 + CASE WHEN r.resource_id IS NULL THEN 0
                       ELSE r.standard_offset_minutes END / 1440)::INTEGER AS birth_no,
                 coalesce(i.points_complete, true) AS points_complete,
-                v.protected_item_complete, v.restore_point_complete, v.snapshot_complete, v.backup_instance_complete
+                -- A VM has one active item: where it was found, no other vault holds points of these days.
+                v.protected_item_complete OR p.state IN ('protected', 'error', 'initial_backup_pending') AS protected_item_complete,
+                v.restore_point_complete, v.snapshot_complete, v.backup_instance_complete
          FROM vm v
          CROSS JOIN clock k
          JOIN tier t ON t.tier = v.tier
@@ -37,7 +39,7 @@ SELECT
     o.today_no                           AS today_no,             -- first day not judged; null for an unknown zone
     o.today_no - greatest(o.today_no - o.keep_days, o.birth_no + 1) AS judged_days, -- whole days that are judged; 0 or less for a VM made today
     NOT list_contains(o.accept, 'instant_restore') OR o.points_complete AS recovery_point_complete, -- all points of all its items were read, or none count
-    NOT list_contains(o.accept, 'instant_restore') OR o.protected_item_complete AS protected_item_complete, -- all items of the tenant were read, or none count
+    NOT list_contains(o.accept, 'instant_restore') OR o.protected_item_complete AS protected_item_complete, -- its active item or all items of the tenant were read, or none count
     nullif(concat_ws(', ',
         CASE WHEN list_contains(o.accept, 'restore_point') AND NOT o.restore_point_complete THEN 'restore_point' END,
         CASE WHEN list_has_any(o.accept, ['snapshot', 'disk_backup']) AND NOT o.snapshot_complete THEN 'snapshot' END,
