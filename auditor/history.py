@@ -84,6 +84,7 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         `retention` -- key: `<item id>|<days>|<days>|<days>|<days>`, what the item's policy keeps daily, weekly,
             monthly and yearly; value: the four. Those of before stay for a while: they show what was cut.
         `guard` -- key: `<vault id>|…`; value: `soft delete days|soft delete state|immutability` of the vault.
+        `orphan` -- key: id of a protected item whose VM was missed in a list read whole, and not seen since.
         `deallocated` -- key: id of a VM that stands still, since it was first seen so.
         `backup_days` -- key: id of the item; value: `<day>:<a letter a day>` from that day on, in days since
             1970-01-01 of the policy's zone: S a backup succeeded, F backups failed, - there was none, ? not read.
@@ -132,6 +133,7 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'promise')",
         [as_of],
     )
+    _orphans(con, as_of, [row.subscription_id for row in covered.coverage if row.table == "vm" and row.state.whole])
     for kind, rows in _STATES.items():
         _state(con, kind, rows, as_of, previous.as_of if previous else None)
     _backup_days(con, as_of)
@@ -158,6 +160,20 @@ def _findings(con: duckdb.DuckDBPyConnection, previous: Bundle) -> None:
         "INSERT INTO known SELECT 'finding', key, $1, NULL, NULL FROM failing "
         "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'finding')",
         [previous.as_of],
+    )
+
+
+def _orphans(con: duckdb.DuckDBPyConnection, as_of: datetime, searched: Sequence[str]) -> None:
+    """Note the items whose VM is missed, in subscriptions whose list of VMs was read whole."""
+    con.execute(
+        "DELETE FROM known WHERE kind = 'orphan' AND key IN "
+        "(SELECT resource_id FROM protected_item WHERE vm_id IN (SELECT resource_id FROM vm))"
+    )
+    con.execute(
+        "INSERT INTO known SELECT 'orphan', resource_id, $1, NULL, NULL FROM protected_item "
+        "WHERE vm_id NOT IN (SELECT resource_id FROM vm) AND list_contains($2::VARCHAR[], split_part(vm_id, '/', 3)) "
+        "AND resource_id NOT IN (SELECT key FROM known WHERE kind = 'orphan')",
+        [as_of, searched],
     )
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from auditor.standard.schema import Tier
 
 _HERE = Path(__file__).parent
-_VIEWS = ("machines", "snapshots", "protection", "vaults", "governance", "readiness", "cost")
+_VIEWS = ("machines", "snapshots", "protection", "operational", "vaults", "governance", "readiness", "cost")
 """Files of `views/`, in the order they build on each other."""
 
 

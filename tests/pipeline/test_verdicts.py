@@ -95,7 +95,8 @@ def test_every_rule_fires_and_every_reason_has_words(contoso: tuple[Estate, Audi
         if rule.id == "vault-cmk-missing":
             continue  # the default standard demands no key; another one does, in test_vaults
         due = rule.statuses[Status.FAIL] + rule.statuses[Status.NOT_YET_DUE]
-        assert due > 0, rule.id
+        # The shipped standard has no prices: money can't be told. With prices it is: test_copies.
+        assert due > 0 or rule.id == "cost-snapshot-waste", rule.id
     for finding in made.results.findings:
         assert finding.reason_code, finding.rule
         assert finding.reason != finding.reason_code.replace("_", " ") or " " not in finding.reason_code

@@ -7,7 +7,10 @@ fall on midnight of the policy's zone, two active items for one machine, a young
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PLACES = ("a/rg-App", "b/rg-dev-x", "b/RG-SBX-y", "c/rg-plain", "c/MC_fake", "a/mc_real")
 _COPIES = "b/rg-copies"
@@ -164,7 +167,14 @@ def _snapshot(draw: random.Random, number: int, machines: list[dict[str, Any]]) 
         "tags": draw.choice([
             {}, {}, {"expires-on": "{+9d}"}, ended, {"delete-after": "{+90d}"}, {"legal-hold": "yes"},
             {"Legal-Hold": "No"}, {"note": "housekeeping"}, {"VeeamJob": "x"}, {"backup-tier": "tier0"},
+            {"Expires-On": "{+9d}", "service-owner": "b@example.com", "Change-Ref": "CHG1"}, {"fast-restore": "yes"},
         ]),
+        "incremental": draw.random() < 0.7,
+        "sku": draw.choice(["Standard_LRS", "Standard_ZRS", "Premium_LRS"]),
+        "size": draw.choice([8, 32, 33, 512]),
+        "network": draw.choice(["AllowAll", "AllowAll", "AllowPrivate", "DenyAll"]),
+        "public": draw.choice(["Enabled", "Enabled", "Disabled"]),
+        "state": draw.choice(["Unattached", "Unattached", "Unattached", "ActiveSAS", "ActiveSASFrozen"]),
     }  # fmt: skip
 
 
@@ -224,6 +234,49 @@ def _roles(draw: random.Random) -> list[dict[str, Any]]:
     ]
 
 
+def _series(draw: random.Random, machines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Give snapshots taken day by day, of all disks of a machine or of some."""
+    for number, machine in enumerate(draw.sample([m for m in machines if not m.get("ephemeral")], 4)):
+        of = f"{machine['in']}/{machine['name']}"
+        for place in ["", *(f":{lun}" for lun in range(len(machine["disks"])))]:
+            if place and draw.random() < 0.2:
+                continue
+            count, age = draw.choice([5, 6, 7, 12, 31]), draw.choice(["3h", "12h"])
+            name = f"roll{number}-{place.strip(':') or 'os'}-{{n:02d}}"
+            handed = {
+                "state": draw.choice(["Unattached", "ActiveSAS"]),
+                "network": draw.choice(["AllowAll", "DenyAll"]),
+            }
+            yield {"name": name, "count": count, "in": machine["in"], "of": of + place, "age": age, **handed}
+
+
+def _gone(draw: random.Random, number: int) -> dict[str, Any]:
+    """Give a machine of which only its backup item is left."""
+    backup = {
+        "vault": draw.choice(["v1", "v2"]),
+        "policy": "full",
+        "state": draw.choice(["Protected", "ProtectionStopped", "BackupsSuspended", "ProtectionError"]),
+        "datasource_deleted": draw.random() < 0.6,
+        "points": {"newest": "-20d"},
+    }
+    if draw.random() < 0.2:
+        backup |= {"state": "Protected", "deleted": "-3d"}
+    return {"name": f"gone{number}", "in": draw.choice(_PLACES), "deleted": True, "backup": backup}
+
+
+def _points_of(draw: random.Random, number: int, machine: dict[str, Any]) -> dict[str, Any]:
+    days = draw.sample(range(1, 9), draw.randint(4, 8))
+    luns = [0] if machine["disks"] and draw.random() < 0.3 else []
+    of = f"{machine['in']}/{machine['name']}"
+    return {
+        "name": f"rpc{number}",
+        "in": machine["in"],
+        "of": of,
+        "points": [f"{n}d" for n in days],
+        "excluded_luns": luns,
+    }
+
+
 def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[str, Any]:
     """Draw an estate tree for `Estate.from_dict`; the same seed gives the same tree."""
     draw = random.Random(seed)  # noqa: S311 - cases, not secrets
@@ -233,6 +286,8 @@ def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[st
     # Vaults have dice of their own, so that they change nothing else.
     dice = random.Random(f"vaults {seed}")  # noqa: S311 - cases, not secrets
     replicated = draw.sample([f"{m['in']}/{m['name']}" for m in listed], 2)
+    taken += _series(draw, listed)
+    caught = [_points_of(draw, number, machine) for number, machine in enumerate(draw.sample(listed, 3))]
     return {
         "estate": f"random {seed}",
         "jobs_days": 0,
@@ -252,8 +307,9 @@ def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[st
         **_alerting(dice, ["v1", "v2", "asr"]),
         "role_assignments": _roles(dice),
         "policies": _POLICIES,
-        "vms": listed,
+        "vms": [*listed, *(_gone(draw, number) for number in range(4))],
         "snapshots": taken,
+        "restore_points": caught,
         "disk_backups": [{"vault": "bv", "in": "b/rg-bv", "of": of, "snapshot_group": _COPIES} for of in copied],
         "replications": [
             {"vault": vault, "of": of, "to": "b/rg-far", "location": "northeurope"}

@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections import Counter
 
 from auditor.simulator import Estate
-from tests.simulator.oracle import SNAPSHOT_RULES, VAULT_RULES, VM_RULES, verdicts
+from tests.simulator.oracle import SNAPSHOT_RULES, VAULT_RULES, VM_RULES, costs, snapshots, verdicts
 from tests.simulator.random_estates import random_estate
 from tests.simulator.wire import AS_OF
+
+
+def expected_numbers(estate: Estate) -> Counter[str]:
+    """Give how many resources each rule judges."""
+    items = [item for vault in estate.vaults.values() for item in vault.items.values()]
+    policies = [policy for vault in estate.vaults.values() for policy in vault.policies.values()]
+    kinds = {
+        (*VM_RULES, *snapshots.VM_RULES): len(estate.machine_documents),
+        (*SNAPSHOT_RULES, *snapshots.SNAPSHOT_RULES): len(estate.snapshot_documents),
+        snapshots.DISK_RULES: len(estate.disk_documents),
+        VAULT_RULES: len(estate.vaults),
+        costs.SUBSCRIPTION_RULES: len(estate.subscriptions),
+        costs.POLICY_RULES: sum(p["properties"]["backupManagementType"] == "AzureIaasVM" for p in policies),
+        costs.ITEM_RULES: sum(item.properties["backupManagementType"] == "AzureIaasVM" for item in items),
+    }
+    return Counter({rule: number for rules, number in kinds.items() for rule in rules})
 
 
 def test_random_estates_meet_every_verdict_that_a_rule_can_give() -> None:
@@ -15,11 +31,11 @@ def test_random_estates_meet_every_verdict_that_a_rule_can_give() -> None:
     for seed in range(25):
         estate = Estate.from_dict(random_estate(seed), AS_OF)
         found = verdicts(estate)
-        judged = [(30, VM_RULES), (20, SNAPSHOT_RULES), (len(estate.vaults), VAULT_RULES)]
-        assert len(found) == sum(count * len(rules) for count, rules in judged)
+        assert len(found) == sum(expected_numbers(estate).values())
+        assert Counter(rule for rule, _ in found) == expected_numbers(estate)
         met.update((rule, status) for (rule, _), (status, _) in found.items())
     three = {"pass", "fail", "not_applicable"}
-    for rule in (*VM_RULES, *SNAPSHOT_RULES, *VAULT_RULES):
+    for rule in expected_numbers(estate):
         expected = {
             "vm-snapshot-only": three - {"pass"},
             "vm-initial-backup-pending": {"pass", "not_applicable", "not_yet_due"},
@@ -30,6 +46,10 @@ def test_random_estates_meet_every_verdict_that_a_rule_can_give() -> None:
             "vault-soft-delete-weak": {"pass", "fail"},  # every tier demands it
             "vault-cmk-missing": {"not_applicable"},  # and no tier of the default standard a key
             "vault-monitoring-missing": {*three, "unknown"},
+            "snapshot-network-exposed": {"pass", "fail", "not_yet_due"},
+            "snapshot-count-excessive": {"pass", "fail"},
+            "cost-snapshot-waste": {"pass", "not_applicable"},  # the default standard has no prices
+            "protected-item-orphaned": {*three, "not_yet_due"},
         }.get(rule, three)
         assert {status for name, status in met if name == rule} >= expected, rule
 

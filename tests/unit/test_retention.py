@@ -1,4 +1,4 @@
-"""Promised, demanded, delivered: the retention rules against a model in plain Python, over drawn policies and points."""
+"""Promised and delivered: the rules on points against a model in plain Python, over drawn policies and points."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def draw(number: random.Random, as_of: datetime) -> Case:
     return case
 
 
-# --- the model -----------------------------------------------------------------------------------------------------------
+# --- the model
 
 
 def model(case: Case, as_of: datetime) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def after(period: date, kind: str) -> date:
     return period + timedelta(weeks=1) if kind == "weekly" else first(period + timedelta(days=31))
 
 
-# --- the product ---------------------------------------------------------------------------------------------------------
+# --- the product
 
 
 def item_id(n: int) -> str:
@@ -173,8 +173,8 @@ def bodies(cases: list[Case]) -> dict[str, list[Page]]:
         policy = f"{VAULT}/backupPolicies/p{n}"
         machines.append({"id": vm, "name": f"vm{n}", "properties": {"timeCreated": "2015-01-01T00:00:00Z"}})
         items.append({"id": item_id(n), "name": f"vm{n}", "properties": {
-            "sourceResourceId": vm, "policyId": policy, "backupManagementType": "AzureIaasVM", "protectionState": "Protected",
-            "lastRecoveryPoint": "2026-01-01T00:00:00Z"}})  # fmt: skip
+            "sourceResourceId": vm, "policyId": policy, "backupManagementType": "AzureIaasVM",
+            "protectionState": "Protected", "lastRecoveryPoint": "2026-01-01T00:00:00Z"}})  # fmt: skip
         run = (
             f"2020-01-01T{int(case.run.total_seconds()) // 3600:02d}:{int(case.run.total_seconds()) // 60 % 60:02d}:00Z"
         )

@@ -10,6 +10,8 @@ SELECT
         (lower(t.type) = 'hardenedrp' AND lower(t.status) = 'valid')
         OR (lower(t.type) = 'archivedrp' AND lower(t.status) IN ('valid', 'rehydrated')))) > 0
                                                    AS vaulted,               -- in the vault or its archive, not only a snapshot; null where Azure names no tier
+    len(list_filter(tiers, lambda t: lower(t.type) = 'instantrp' AND lower(t.status) = 'valid')) > 0
+                                                   AS instant,               -- its snapshot is still there, for a quick restore; null where Azure names no tier
     coalesce(r.properties.recoveryPointProperties.isSoftDeleted, false) AS soft_deleted, -- deleted, not yet purged
     try_cast(r.properties.recoveryPointProperties.expiryTime AS TIMESTAMPTZ) AS expires_at, -- null where Azure does not say
     r.properties.recoveryPointProperties.ruleName  AS rule_name,             -- Daily, Weekly, ...; free text

@@ -50,6 +50,7 @@ LEFT JOIN orphans o ON o.name = lower(v.resource_name) AND o.subscription_id = v
 CREATE VIEW point AS
 -- A point made by hand, hours after the run was due, fills its calendar day; a scheduled one the day of its run.
 SELECT p.item_no, p.threat_status, p.consistency, p.day_no, CASE WHEN p.slot_hours > s.rpo_tolerance_hours THEN p.day_no ELSE p.slot_no END AS slot_no,
+       p.instant,
        p.week_no, p.month_no, p.vaulted, p.disks_included, p.disks_attached, hours_since(p.point_at) AS age_hours
 FROM raw.recovery_point p CROSS JOIN setting s
 WHERE p.usable AND NOT p.soft_deleted AND p.point_at IS NOT NULL AND p.point_at <= s.as_of;

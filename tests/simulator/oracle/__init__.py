@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.simulator import backup, jobs
 from auditor.simulator.clock import ZONE_MINUTES
+from tests.simulator.oracle import costs, snapshots
 from tests.simulator.oracle.vaults import VAULT_RULES as VAULT_RULES
 from tests.simulator.oracle.vaults import Vaults
 
@@ -90,6 +91,8 @@ class Oracle:
         for snapshot in self.estate.snapshot_documents:
             yield from self._snapshot(snapshot)
         yield from Vaults(self).verdicts()
+        yield from snapshots.verdicts(self)
+        yield from costs.verdicts(self)
 
     def _group(self, identifier: str) -> Any:
         parts = identifier.lower().split("/")
@@ -165,7 +168,9 @@ class Oracle:
         profile = machine["properties"]["storageProfile"]
         mine = [profile["osDisk"], *profile["dataDisks"]]
         disks = {disk["managedDisk"]["id"].lower() for disk in mine if "managedDisk" in disk}
-        if not (young and not items) and any(self._loose(snapshot, disks) for snapshot in self.snapshots.values()):
+        caught = any(c.item is None and c.machine.id.lower() == identifier for c in self.estate.collections)
+        loose = caught or any(self._loose(snapshot, disks) for snapshot in self.snapshots.values())
+        if loose and not (young and not items):
             verdicts["vm-snapshot-only"] = self._fail("high", tier)
         return verdicts
 
