@@ -158,7 +158,8 @@ def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, 
     if moment < found.as_of:
         said = f"--as-of {_stamp(moment)} lies before the evidence, which is as of {_stamp(found.as_of)}"
         raise UsageError(said, "name its moment or a later one, or an earlier run")
-    digest = bundle.digest_of(given.book.digest, given.standard.digest, given.waivers_text, _stamp(moment))
+    texts = (given.waivers_text, given.responses_text)
+    digest = bundle.digest_of(given.book.digest, given.standard.digest, *texts, _stamp(moment))
     target = found.folder / "evaluations" / digest
     if not (target / "evaluation.json").exists():
         scratch = target.with_name(f".{digest}.tmp")
@@ -318,6 +319,7 @@ def _circumstances(place: Bundle | bundle.Draft, covered: Covered, given: Inputs
         covered.sampled,
         place.history,
         given.waivers,
+        given.evidence,
     )
 
 
