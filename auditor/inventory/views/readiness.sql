@@ -95,7 +95,10 @@ CREATE TABLE last_restore AS
 WITH test AS (
          SELECT vm_no, class_no, test_id, passed AND coalesce(job_status, '') <> 'failed' AS passed, age_days, restore_hours,
                 performed_by, tested_on
-         FROM restore_test QUALIFY row_number() OVER (PARTITION BY vm_no ORDER BY age_days, passed, test_id) = 1
+         FROM restore_test
+         -- That it worked counts where somebody made sure of it; that it failed is said of itself.
+         WHERE validated OR NOT passed OR job_status = 'failed'
+         QUALIFY row_number() OVER (PARTITION BY vm_no ORDER BY age_days, passed, test_id) = 1
      ),
      job AS (SELECT * FROM restore_job QUALIFY row_number() OVER (PARTITION BY vm_no ORDER BY age_days, job_id) = 1)
 SELECT
