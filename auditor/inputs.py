@@ -37,7 +37,7 @@ class Inputs:
     """The register's file, as it goes into the bundle."""
     self_test: Mapping[str, int]
     """{"passed", "failed"} of the rules' own tests."""
-    evidence: Evidence = proving.Evidence()
+    evidence: Evidence = proving.NO_EVIDENCE
     responses: Sequence[Response] = ()
     responses_text: str = NO_RESPONSES
 

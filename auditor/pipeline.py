@@ -13,10 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from auditor import __version__, bundle, gate, history, inputs
+from auditor import __version__, bundle, gate, history, inputs, standard
 from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import FirstKept, Scope, collect
 from auditor.engine import damaged, results
+from auditor.engine import waivers as waiving
 from auditor.engine.compare import differences
 from auditor.engine.evaluate import evaluate
 from auditor.errors import UsageError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from auditor.collect import Azure, Kept
     from auditor.inputs import Inputs
     from auditor.model import Results
+    from auditor.standard import WaiverEntry
 
     Tell: TypeAlias = Callable[[str, str], None]
     """Takes a stage and a detail, which may end in `done/total`."""
@@ -200,7 +202,14 @@ def read(
     given = given or inputs.of_bundle(found)
     moment = as_of or found.as_of
     judged = results.Judged(
-        found, findings or found.folder / "findings", given.book, given.standard, given.waivers, given.self_test, moment
+        found,
+        findings or found.folder / "findings",
+        given.book,
+        given.standard,
+        given.waivers,
+        given.self_test,
+        moment,
+        given.responses,
     )
     about = _circumstances(found, found.covered(), given, moment)
     with damaged.reading(found, findings):
@@ -230,6 +239,26 @@ def verify(found: Bundle, tell: Tell = silent) -> Iterator[tuple[str, list[str]]
     with damaged.reading(found):
         wrong = differences(found.folder / "findings", again)
     yield "the verdicts follow from the evidence", wrong
+
+
+def register(found: Bundle, waivers: Sequence[WaiverEntry]) -> tuple[list[waiving.Reach], list[dict[str, Any]]]:
+    """Give what each waiver would cover in a run, and the exemptions of Azure Policy that stand beside them."""
+    covered = found.covered()
+    given = Circumstances(
+        found.as_of,
+        standard.read(found.folder / "standard.yaml"),
+        covered.coverage,
+        covered.gaps,
+        covered.second,
+        covered.sampled,
+        found.history,
+    )
+    with (
+        damaged.reading(found),
+        _inventory(found) as folder,
+        Facts.open(folder, given, only=("policy_exemption",)) as facts,
+    ):
+        return waiving.reach(facts, found.folder / "findings", waivers), waiving.exemptions(facts)
 
 
 def wanted_reports(asked: Sequence[str], read: Sequence[object] = ()) -> dict[str, Path | None]:

@@ -17,7 +17,7 @@ from auditor.errors import AuditorError, ExitCode
 if TYPE_CHECKING:
     from types import FrameType
 
-_COMMANDS = ("audit", "collect", "evaluate", "report", "verify", "query", "rules", "doctor", "demo")
+_COMMANDS = ("audit", "collect", "evaluate", "report", "verify", "query", "rules", "waivers", "doctor", "demo")
 
 
 class _Lazy(click.Group):

@@ -15,7 +15,7 @@ from auditor.inventory.catalogue import described, statements
 from auditor.inventory.database import connect
 from auditor.model import NOT_ASKED
 from auditor.standard.durations import days, hours
-from auditor.standard.evidence import UNCLASSIFIED, Evidence
+from auditor.standard.evidence import NO_EVIDENCE, UNCLASSIFIED
 from auditor.standard.schema import (
     Alerts,
     Backup,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from auditor.inventory.catalogue import Column, Description
     from auditor.model import Coverage, Gap
     from auditor.standard import Standard, Waiver
+    from auditor.standard.evidence import Evidence
     from auditor.standard.schema import Tier
 
 _HERE = Path(__file__).parent
@@ -61,7 +62,7 @@ class Circumstances:
     """history.parquet of the bundle; None on a first run."""
     waivers: Sequence[Waiver] = ()
     """They are judged too: a waiver without an end is a finding."""
-    evidence: Evidence = Evidence()
+    evidence: Evidence = NO_EVIDENCE
     """Restore tests and runbooks, as they were declared."""
 
 

@@ -13,7 +13,17 @@ from auditor.document import Document, did_you_mean, load
 from auditor.errors import DocumentError, Fault
 from auditor.model import StandardRef
 from auditor.standard.durations import days
-from auditor.standard.schema import ClassRule, Response, ResponseFile, StandardFile, Tier, Waiver, WaiverFile
+from auditor.standard.schema import (
+    ClassRule,
+    Register,
+    Response,
+    ResponseFile,
+    StandardFile,
+    Tier,
+    Waiver,
+    WaiverEntry,
+    WaiverFile,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +31,8 @@ if TYPE_CHECKING:
     from auditor.document import Key
 
 __all__ = [
-    "ClassRule", "Response", "Standard", "Tier", "Waiver", "default_path", "read", "read_responses", "read_waivers",
+    "ClassRule", "Response", "Standard", "Tier", "Waiver", "WaiverEntry", "default_path", "read", "read_register",
+    "read_responses", "read_waivers",
 ]  # fmt: skip
 
 
@@ -196,6 +207,20 @@ def read_waivers(path: Path | None, standard: Standard, name: str | None = None)
     if faults:
         raise DocumentError(faults)
     return waivers
+
+
+def read_register(path: Path) -> list[tuple[WaiverEntry, int]]:
+    """Read a waiver register for somebody who wants to know what is wrong with it; give each waiver with its line.
+
+    Raises:
+        DocumentError: each fault with file and line, of what can't be read at all.
+    """
+    document = load(path)
+    try:
+        found = Register.model_validate(document.data or {}).waivers
+    except ValidationError as error:
+        raise DocumentError(document.faults(error, Register)) from error
+    return [(waiver, document.line(("waivers", number))) for number, waiver in enumerate(found)]
 
 
 def unknown_rules(waivers: list[Waiver], path: Path | None, known: set[str]) -> None:

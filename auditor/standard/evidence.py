@@ -7,10 +7,17 @@ import itertools
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from auditor.document import did_you_mean, load
 from auditor.errors import DocumentError, Fault
@@ -19,6 +26,7 @@ from auditor.standard.selector import Texts  # noqa: TC001 - pydantic reads the 
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Sequence
+    from pathlib import Path
     from typing import Self
 
     from auditor.document import Document
@@ -41,12 +49,13 @@ Digest = Annotated[str, StringConstraints(to_lower=True, pattern="^[0-9a-fA-F]{6
 Span = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(min|h)$")]
 Named = Annotated[Said, BeforeValidator(str)]
 Outcome = Literal["pass", "fail"]
+VmId = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern="^/[sS]ubscriptions/.+$")]
 
 
 class Tested(Part):
     """A VM that was recovered: by its ARM id, or by name and resource group."""
 
-    id: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern="^(?i:/subscriptions/.+)$")] | None = None
+    id: VmId | None = None
     name: Said | None = None
     resource_group: Said | None = None
     subscription: Said | None = Field(default=None, description="id or name, where a group's name is not enough")
@@ -92,7 +101,7 @@ class RestoreRecord(Part):
     """A restore test: one YAML file each."""
 
     id: Named
-    vm_id: str | None = Field(default=None, description="short for one VM by its id")
+    vm_id: VmId | None = Field(default=None, description="short for one VM by its id")
     vms: list[Tested] = Field(default=[], description="VMs that were recovered")
     class_: Named | None = Field(default=None, alias="class", description="counts for VMs of this class alone")
     type: RestoreType
@@ -101,13 +110,15 @@ class RestoreRecord(Part):
     service_restored_at: Moment | None = Field(default=None, description="when the service ran again")
     duration: Span | None = Field(default=None, description="instead of service_restored_at: 90min, 4h")
     target: Target = Target()
-    job_id: Annotated[str, BeforeValidator(str)] | None = Field(default=None, description="of the restore job in the vault")
+    job_id: Annotated[str, BeforeValidator(str)] | None = Field(
+        default=None, description="of the restore job in the vault"
+    )
     result: Outcome | None = Field(default=None, description="that of the validation by default")
     validation: Validation | None = Field(default=None, description="without one the test does not count")
     performed_by: Named
     reviewed_by: Named | None = None
     cleanup_done_at: Moment | None = None
-    attachments: list[Attachment] = []
+    attachments: list[Attachment] = Field(default=[])
     note: str | None = None
 
     @model_validator(mode="after")
@@ -171,7 +182,7 @@ class Runbook(Part):
 class RunbookFile(Part):
     """The recovery runbooks of an organisation: one YAML file."""
 
-    runbooks: list[Runbook] = []
+    runbooks: list[Runbook] = Field(default=[])
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +193,9 @@ class Evidence:
     runbooks: tuple[Runbook, ...] = ()
     texts: tuple[tuple[str, str], ...] = ()
     """Name below `evidence/` -> text of each file, as it goes into the bundle."""
+
+
+NO_EVIDENCE = Evidence()
 
 
 def read(standard: Standard, beside: Path) -> Evidence:
@@ -195,7 +209,8 @@ def read(standard: Standard, beside: Path) -> Evidence:
         DocumentError: each fault with file and line. A file that is not there is none: there is no evidence then.
     """
     named = standard.file.evidence
-    found = glob.glob(named.restore_tests, root_dir=beside, recursive=True) if named.restore_tests else []
+    pattern = named.restore_tests
+    found = glob.glob(pattern, root_dir=beside, recursive=True) if pattern else []  # noqa: PTH207 - absolute ones too
     runbooks = beside / named.runbooks if named.runbooks else None
     return _read([beside / name for name in sorted(found)], runbooks, standard)
 
@@ -208,9 +223,19 @@ def of_bundle(folder: Path) -> Evidence:
 def _read(tests: Sequence[Path], runbooks: Path | None, standard: Standard | None) -> Evidence:
     faults: list[Fault] = []
     texts: dict[str, str] = {}
-    records: list[RestoreRecord] = []
-    seen: dict[str, str] = {}
-    for path in tests:
+    records = _read_tests(tests, standard, texts, faults)
+    declared = _read_runbooks(runbooks, standard, texts, faults) if runbooks is not None and runbooks.exists() else []
+    if faults:
+        raise DocumentError(faults)
+    return Evidence(tuple(records), tuple(declared), tuple(sorted(texts.items())))
+
+
+def _read_tests(
+    paths: Sequence[Path], standard: Standard | None, texts: dict[str, str], faults: list[Fault]
+) -> list[RestoreRecord]:
+    seen: dict[str, Path] = {}
+    records = []
+    for path in paths:
         try:
             document = load(path)
             record = _valid(document, RestoreRecord)
@@ -220,30 +245,29 @@ def _read(tests: Sequence[Path], runbooks: Path | None, standard: Standard | Non
         if record.id in seen:
             said = f"restore test {record.id!r} is in {seen[record.id]} already"
             faults.append(document.fault(("id",), said, "number it anew"))
-        seen[record.id] = str(path)
+        seen[record.id] = path
         if standard is not None and record.class_ is not None:
             faults += _known(document, ("class",), [record.class_], "class", _classes(standard))
         records.append(record)
         texts[_free(f"{_TESTS}/{path.stem}", texts)] = path.read_text(encoding="utf-8")
-    file = RunbookFile()
-    if runbooks is not None and runbooks.exists():
-        try:
-            document = load(runbooks)
-            file = _valid(document, RunbookFile) if document.data is not None else file
-        except DocumentError as error:
-            faults += error.faults
-        else:
-            texts[_RUNBOOKS] = runbooks.read_text(encoding="utf-8")
-            for number, runbook in enumerate(file.runbooks):
-                if standard is None:
-                    break
-                where = ("runbooks", number)
-                faults += _known(document, (*where, "class"), runbook.class_ or (), "class", _classes(standard))
-                faults += _known(document, (*where, "tier"), runbook.tier or (), "tier", standard.tiers)
-                faults += _known(document, (*where, "scenarios"), runbook.scenarios, "scenario", _scenarios(standard))
-    if faults:
-        raise DocumentError(faults)
-    return Evidence(tuple(records), tuple(file.runbooks), tuple(sorted(texts.items())))
+    return records
+
+
+def _read_runbooks(path: Path, standard: Standard | None, texts: dict[str, str], faults: list[Fault]) -> list[Runbook]:
+    try:
+        document = load(path)
+        declared = _valid(document, RunbookFile).runbooks if document.data is not None else []
+    except DocumentError as error:
+        faults += error.faults
+        return []
+    texts[_RUNBOOKS] = path.read_text(encoding="utf-8")
+    if standard is not None:
+        for number, runbook in enumerate(declared):
+            key = ("runbooks", number)
+            faults += _known(document, (*key, "class"), runbook.class_ or (), "class", _classes(standard))
+            faults += _known(document, (*key, "tier"), runbook.tier or (), "tier", standard.tiers)
+            faults += _known(document, (*key, "scenarios"), runbook.scenarios, "scenario", _scenarios(standard))
+    return declared
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -361,6 +361,12 @@ class WaiverFile(Part):
     waivers: list[Waiver]
 
 
+class Register(Part):
+    """A waiver register as it is written, honest or not."""
+
+    waivers: list[WaiverEntry] = []
+
+
 class Response(Part):
     """What management says to a finding: it is printed beside it and changes no verdict."""
 

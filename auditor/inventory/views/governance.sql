@@ -1,17 +1,5 @@
 -- What watches over the backups: Azure Policy by subscription and VM, and who is let off by exemption or waiver.
 
--- A parameter of a definition: of an initiative's member it may be taken from the initiative, `[parameters('name')]`, which
--- the assignment sets or leaves at its default.
-CREATE MACRO chosen(bound, given, defaults, name) AS
-    CASE WHEN regexp_matches(coalesce(json_extract_string(bound, '$.' || name || '.value'), ''), '^\[parameters\(')
-         THEN coalesce(json_extract(given, '$."' || regexp_extract(json_extract_string(bound, '$.' || name || '.value'), '''([\w .-]+)''', 1) || '".value'),
-                       json_extract(defaults, '$."' || regexp_extract(json_extract_string(bound, '$.' || name || '.value'), '''([\w .-]+)''', 1) || '".defaultValue'))
-         ELSE json_extract(bound, '$.' || name || '.value') END;
-CREATE MACRO texts(value) AS list_transform(coalesce(from_json(value, '["VARCHAR"]'), []), lambda t: lower(t));
-CREATE MACRO selects(selector, value) AS
-    (selector."in" IS NULL OR list_contains(list_transform(selector."in", lambda t: lower(t)), value))
-    AND (selector."notIn" IS NULL OR NOT list_contains(list_transform(selector."notIn", lambda t: lower(t)), value));
-
 -- Definitions that demand a backup, in each assignment that carries one, with the effect and the bounds that they have there.
 CREATE TABLE backup_assignment AS
 WITH direct AS (
