@@ -25,10 +25,14 @@ WITH direct AS (
      asked AS (
          SELECT e.*, list_contains(s.required_definitions, definition) AS required,
                 coalesce(lower(list_filter(coalesce(changes, []), lambda c: lower(c.kind) = 'policyeffect' AND
-                             len(list_filter(coalesce(c.selectors, []), lambda k: NOT selects(k, lower(e.reference_id)))) = 0)[1].value),
+                             len(list_filter(coalesce(c.selectors, []), lambda k: NOT selects(k, lower(coalesce(e.reference_id, ''))))) = 0)[1].value),
                          lower(chosen(bound, given, defaults, 'effect') ->> '$')) AS effect_
-         FROM every e CROSS JOIN setting s
-         WHERE unread OR list_contains(s.required_definitions, definition) OR list_contains(s.accepted_definitions, definition)
+         FROM (
+             -- An effect that is changed in some places only is not followed there.
+             SELECT * REPLACE (unread OR len(list_filter(coalesce(changes, []), lambda c: len(list_filter(coalesce(c.selectors, []), lambda k:
+                 lower(k.kind) <> 'policydefinitionreferenceid')) > 0)) > 0 AS unread) FROM every
+         ) e CROSS JOIN setting s
+         WHERE carried_id IS NULL OR list_contains(s.required_definitions, definition) OR list_contains(s.accepted_definitions, definition)
      )
 SELECT a.resource_id AS assignment_id, a.resource_name AS assignment_name, a.assigned_to, a.excluded_scopes, a.selectors,
        a.definition, a.reference_id, a.required, a.unread,
@@ -140,11 +144,11 @@ LEFT JOIN counted m ON m.subscription_id = s.subscription_id;
 CREATE TABLE policy_exemption AS
 -- table: policy_exemption: exemptions of Azure Policy and our own waivers; one row each
 WITH about AS (
-         SELECT e.resource_no, bool_or(NOT b.unread) AS backup,
-                bool_or(b.unread) AS unread, min(b.assignment_name) AS assignment_name
+         SELECT e.resource_no, bool_or(b.definition IS NOT NULL) AS backup, bool_or(b.definition IS NULL) AS unread,
+                min(b.assignment_name) AS assignment_name
          FROM raw.policy_exemption e
          JOIN backup_assignment b ON b.assignment_id = e.assignment_id
-             AND (b.unread OR b.reference_id IS NULL OR len(e.reference_ids) = 0
+             AND (b.reference_id IS NULL OR len(e.reference_ids) = 0
                   OR list_contains(list_transform(e.reference_ids, lambda r: lower(r)), lower(b.reference_id)))
          GROUP BY 1
      ),

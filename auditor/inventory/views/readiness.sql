@@ -129,18 +129,22 @@ FROM class c JOIN tier t ON t.tier = c.tier WHERE t.test_cadence_days IS NOT NUL
 
 CREATE TABLE class_scenario AS
 -- table: class_scenario: scenarios that a class must have a runbook for, with the runbook that somebody declared; one row each
-WITH demanded AS (SELECT c.resource_no, c.class, c.tier, unnest(t.runbook_scenarios) AS scenario FROM class c JOIN tier t ON t.tier = c.tier)
+WITH demanded AS (SELECT c.resource_no, c.class, c.tier, unnest(t.runbook_scenarios) AS scenario FROM class c JOIN tier t ON t.tier = c.tier),
+     -- A review that is still to come is none.
+     runbook AS (
+         SELECT d.* REPLACE (CASE WHEN d.reviewed_on <= s.as_of::DATE THEN d.reviewed_on END AS reviewed_on)
+         FROM declared_runbook d CROSS JOIN setting s
+     )
 SELECT
     d.resource_no                        AS class_no,             -- key of the class
     d.scenario                           AS scenario,             -- single_vm, ransomware, region_loss, ...
     r.title                              AS title,                -- of the runbook; null = there is none
     r.owner                              AS owner,                -- who declares it
     r.url IS NOT NULL AND r.sha256 IS NOT NULL AS identified,     -- its address and the hash of its content are told
-    CASE WHEN r.reviewed_on <= (SELECT as_of FROM setting)::DATE
-         THEN hours_since(r.reviewed_on) / 24 END AS reviewed_days, -- since its last review; null = never
+    hours_since(r.reviewed_on) / 24      AS reviewed_days,        -- since its last review; null = never
     strftime(r.reviewed_on, '%Y-%m-%d')  AS reviewed_on           -- day of that review
 FROM demanded d
-LEFT JOIN declared_runbook r ON r.scenario = d.scenario AND (r.class = d.class OR r.tier = d.tier)
+LEFT JOIN runbook r ON r.scenario = d.scenario AND (r.class = d.class OR r.tier = d.tier)
 QUALIFY row_number() OVER (
     PARTITION BY d.resource_no, d.scenario
     ORDER BY r.url IS NOT NULL AND r.sha256 IS NOT NULL DESC, r.reviewed_on DESC NULLS LAST, r.title) = 1;

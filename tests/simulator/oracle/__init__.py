@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.simulator import backup
@@ -47,6 +48,9 @@ HYBRID = Tier(24, 36, 30, 84, 84 * 30.4375, 0)
 MISSION = Tier(6, 36, 30, 91, 84 * 30.4375, 1)
 DEV = Tier(168, 192, None, 28, None, -1)
 
+EVIDENCE = Path(__file__).resolve().parents[3] / "samples" / "evidence"
+"""Restore tests and runbooks of the sample estate."""
+
 Verdict = tuple[str, str | None]
 """Status, and the severity of a fail."""
 
@@ -66,8 +70,8 @@ def folded(tags: dict[str, str] | None) -> dict[str, str]:
 class Oracle:
     """Judges every VM and snapshot of an estate, as somebody who may read everything."""
 
-    def __init__(self, estate: Estate) -> None:
-        self.estate, self.as_of = estate, estate.as_of
+    def __init__(self, estate: Estate, evidence: Path = EVIDENCE) -> None:
+        self.estate, self.as_of, self.evidence = estate, estate.as_of, evidence
         self.items: dict[str, list[backup.Item]] = {}
         for vault in estate.vaults.values():
             for item in vault.items.values():
@@ -81,6 +85,10 @@ class Oracle:
             yield from self._machine(machine)
         for snapshot in self.estate.snapshot_documents:
             yield from self._snapshot(snapshot)
+        from tests.simulator.oracle import governance, readiness  # noqa: PLC0415 - they look at this one
+
+        yield from governance.verdicts(self)
+        yield from readiness.verdicts(self)
 
     def _group(self, identifier: str) -> Any:
         parts = identifier.lower().split("/")
@@ -293,6 +301,6 @@ class Oracle:
         return self._fail("medium" if age > 30 else "low", tier)
 
 
-def verdicts(estate: Estate) -> dict[tuple[str, str], Verdict]:
+def verdicts(estate: Estate, evidence: Path = EVIDENCE) -> dict[tuple[str, str], Verdict]:
     """(rule, lower-cased resource id) -> verdict, passes included."""
-    return dict(Oracle(estate).verdicts())
+    return dict(Oracle(estate, evidence).verdicts())
