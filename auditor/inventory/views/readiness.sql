@@ -1,7 +1,7 @@
 -- Proof that recovery works: restore tests and runbooks of each class.
 
 CREATE TABLE class AS
--- table: class: classes of the standard that hold judged VMs, and one for the VMs of no class; one row each
+-- table: class: classes of the standard, and one for the VMs of no class; one row each
 WITH member AS (
     SELECT coalesce(class, '(unclassified)') AS name, count(*) AS vm_count FROM vm WHERE excluded_code IS NULL GROUP BY 1
 )
@@ -13,10 +13,10 @@ SELECT
     d.name                               AS class,                -- the same
     d.tier                               AS tier,                 -- tier of its VMs
     d.owner                              AS owner,                -- as the standard names one
-    m.vm_count                           AS vm_count,             -- judged VMs in it
+    coalesce(m.vm_count, 0)              AS vm_count,             -- judged VMs in it
     t.rto_hours                          AS rto_hours,            -- a recovery may take this long; null = not demanded
     t.test_cadence_days                  AS test_cadence_days,    -- a restore test counts for so long; null = none demanded
-    least(m.vm_count, greatest(coalesce(ceil(t.test_sample_pct * m.vm_count / 100), 0), coalesce(t.test_sample_min, 0)))::INTEGER
+    least(coalesce(m.vm_count, 0), greatest(coalesce(ceil(t.test_sample_pct * m.vm_count / 100), 0), coalesce(t.test_sample_min, 0)))::INTEGER
                                          AS test_vm_demanded,     -- VMs that must have been tested within it
     coalesce(t.test_isolated, false)     AS test_isolated,        -- a restored machine must not reach the real ones
     -- Without cross-region restore there is nothing to be tested.
@@ -25,7 +25,7 @@ SELECT
     NOT list_has_any(n.lacking_tables, ['subscription', 'vm', 'resource_group']) AS vm_complete, -- all VMs in scope were read, with what decides their class
     NOT list_has_any(n.lacking_tables, ['subscription', 'vault', 'backup_job']) AS backup_job_complete -- all jobs of the vaults were read
 FROM declared_class d
-JOIN member m ON m.name = d.name
+LEFT JOIN member m ON m.name = d.name
 JOIN tier t ON t.tier = d.tier
 JOIN tenant n ON n.tenant_id = '';
 

@@ -49,10 +49,10 @@ def moment(value: Any) -> datetime:
 class Readiness:
     def __init__(self, oracle: Oracle) -> None:
         self.oracle, self.as_of = oracle, oracle.as_of
-        self.machines: dict[str, dict[str, Any]] = {}
+        self.machines: dict[str, dict[str, Any]] = {name: {} for name in CLASSES}
         for machine in oracle.estate.machine_documents:
             if not oracle._excluded(machine):
-                self.machines.setdefault(class_of(oracle, machine), {})[machine["id"].lower()] = machine
+                self.machines[class_of(oracle, machine)][machine["id"].lower()] = machine
         paths = sorted((oracle.evidence / "restore-tests").glob("*.yaml"))
         self.tests = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths]
         path = oracle.evidence / "runbooks.yaml"
@@ -78,6 +78,9 @@ class Readiness:
     def verdicts(self) -> Iterator[tuple[tuple[str, str], Verdict]]:
         for name, machines in self.machines.items():
             subject = f"auditor:class/{name}"
+            if not machines:
+                yield from (((rule, subject), ("not_applicable", None)) for rule in RULES)
+                continue
             tests = [(test, vm) for test in self.tests for vm in self._tested(test) if vm in machines]
             tests = [
                 (t, vm) for t, vm in tests if t.get("class", name) == name and moment(t["started_at"]) <= self.as_of
