@@ -116,7 +116,7 @@ class Facts:
         with tempfile.TemporaryDirectory() as folder:
             store.build(Path(folder), lambda _table: (), moment)
             facts = cls.open(Path(folder), Circumstances(moment, standard))
-            # What is a view over Parquet in a bundle must here take rows; the classes of the standard are there already.
+            # What is a view over Parquet in a bundle must here take rows; the classes are there already.
             for name in tables():
                 facts.con.execute(f"CREATE TABLE filled_{name} AS SELECT * FROM {name} LIMIT 0")
             for name in reversed(tables()):

@@ -64,7 +64,7 @@ def test_a_duration_stands_in_for_the_end(text: str, minutes: int, tmp_path: Pat
         ("result: fail\nvalidation: {method: m, result: pass}", False, False),
     ],
 )
-def test_one_word_of_failure_is_enough(line: str, passed: bool, validated: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_one_word_of_failure_is_enough(line: str, passed: bool, validated: bool, tmp_path: Path) -> None:
     put(tmp_path, GOOD.replace("validation: {method: looked at, result: pass}", line))
     (found,) = evidence.read(CHOSEN, tmp_path).tests
     assert (found.passed, found.validated) == (passed, validated)
