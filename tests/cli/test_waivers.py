@@ -59,8 +59,7 @@ def test_a_waiver_in_order_is_0(alone: Path, auditor: Auditor, tmp_path: Path) -
     [
         (("approver: b@x", "approver: A@x"), "the same person"),
         (
-            f"expires_on: {SOON}",
-            f"expires_on: {TODAY + timedelta(days=336)}",
+            (f"expires_on: {SOON}", f"expires_on: {TODAY + timedelta(days=336)}"),
             "lasts 366 days, the standard allows 365",
         ),
         ((f"expires_on: {SOON}", f"expires_on: {TODAY}"), f"ended on {TODAY}"),

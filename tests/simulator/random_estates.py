@@ -237,7 +237,7 @@ def random_evidence(seed: int, folder: Path, as_of: datetime) -> None:
         else:
             record["result"] = draw.choice(["pass", "pass", "fail"])
         (place / f"{number}.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
-    runbooks = []
+    runbooks: list[dict[str, Any]] = []
     for target in draw.sample([("class", "production"), ("class", "development"), ("tier", "hybrid")], 2):
         for _ in range(2):
             runbook: dict[str, Any] = {
