@@ -40,6 +40,7 @@ class Config(BaseModel):
         default=None, description="data-protection standard; the shipped hybrid one by default"
     )
     waivers: str | None = Field(default=None, description="waiver register")
+    responses: str | None = Field(default=None, description="management's responses to findings")
     rules: Texts = Field(default=[], description="folders with rules of your own")
     store: str | None = Field(default=None, description="folder of the bundles")
     report: Texts = Field(default=[], description="KIND or KIND=PATH")
@@ -55,7 +56,7 @@ class Config(BaseModel):
     classification: str | None = Field(default=None, description="label on the reports")
 
 
-_PATHS = ("standard", "waivers", "rules", "store", "expect_subscriptions")
+_PATHS = ("standard", "waivers", "responses", "rules", "store", "expect_subscriptions")
 
 
 def _placed(report: str, folder: Path) -> str:

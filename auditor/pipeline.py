@@ -13,11 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from auditor import __version__, bundle, gate, history, inputs
+from auditor import __version__, bundle, gate, history, inputs, standard
 from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import FirstKept, Scope, collect
 from auditor.engine import damaged, results
 from auditor.engine import explain as explaining
+from auditor.engine import waivers as waiving
 from auditor.engine.compare import differences
 from auditor.engine.evaluate import Judging
 from auditor.errors import UsageError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from auditor.engine.explain import Explained
     from auditor.inputs import Inputs
     from auditor.model import Results
+    from auditor.standard import WaiverEntry
 
     Tell: TypeAlias = Callable[[str, str], None]
     """Takes a stage and a detail, which may end in `done/total`."""
@@ -165,7 +167,8 @@ def evaluate_again(found: Bundle, given: Inputs, as_of: datetime | None = None, 
     if moment < found.as_of:
         said = f"--as-of {_stamp(moment)} lies before the evidence, which is as of {_stamp(found.as_of)}"
         raise UsageError(said, "name its moment or a later one, or an earlier run")
-    digest = bundle.digest_of(given.book.digest, given.standard.digest, given.waivers_text, _stamp(moment))
+    texts = (given.waivers_text, given.responses_text)
+    digest = bundle.digest_of(given.book.digest, given.standard.digest, *texts, _stamp(moment))
     target = found.folder / "evaluations" / digest
     if not (target / "evaluation.json").exists():
         scratch = target.with_name(f".{digest}.tmp")
@@ -207,7 +210,14 @@ def read(
     given = given or inputs.sealed(found)
     moment = as_of or found.as_of
     judged = results.Judged(
-        found, findings or found.folder / "findings", given.book, given.standard, given.waivers, given.self_test, moment
+        found,
+        findings or found.folder / "findings",
+        given.book,
+        given.standard,
+        given.waivers,
+        given.self_test,
+        moment,
+        given.responses,
     )
     about = _circumstances(found, found.covered(), given, moment)
     with damaged.reading(found, findings):
@@ -251,6 +261,26 @@ def verify(found: Bundle, tell: Tell = silent) -> Iterator[tuple[str, list[str]]
     with damaged.reading(found):
         wrong = differences(found.folder / "findings", again)
     yield "the verdicts follow from the evidence", wrong
+
+
+def register(found: Bundle, waivers: Sequence[WaiverEntry]) -> tuple[list[waiving.Reach], list[dict[str, Any]]]:
+    """Give what each waiver would cover in a run, and the exemptions of Azure Policy that stand beside them."""
+    covered = found.covered()
+    given = Circumstances(
+        found.as_of,
+        standard.read(found.folder / "standard.yaml"),
+        covered.coverage,
+        covered.gaps,
+        covered.second,
+        covered.sampled,
+        found.history,
+    )
+    with (
+        damaged.reading(found),
+        _inventory(found) as folder,
+        Facts.open(folder, given, only=("policy_exemption",)) as facts,
+    ):
+        return waiving.reach(facts, found.folder / "findings", waivers), waiving.exemptions(facts)
 
 
 def wanted_reports(asked: Sequence[str], read: Sequence[object] = ()) -> dict[str, Path | None]:
@@ -350,6 +380,7 @@ def _circumstances(place: Bundle | bundle.Draft, covered: Covered, given: Inputs
         covered.sampled,
         place.history,
         given.waivers,
+        given.evidence,
     )
 
 

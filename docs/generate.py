@@ -18,7 +18,8 @@ from auditor.errors import ExitCode
 from auditor.inventory import catalogue, facts
 from auditor.rulebook import frameworks
 from auditor.rulebook import pages as reference
-from auditor.standard.schema import StandardFile, Tier, WaiverFile
+from auditor.standard.evidence import RestoreRecord, RunbookFile
+from auditor.standard.schema import ResponseFile, StandardFile, Tier, WaiverFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,9 @@ def pages() -> dict[str, str]:
         "docs/schemas/standard.json": schema(StandardFile, "A data-protection standard"),
         "docs/schemas/tier.json": schema(Tier, "A tier of a standard"),
         "docs/schemas/waivers.json": schema(WaiverFile, "A waiver register"),
+        "docs/schemas/responses.json": schema(ResponseFile, "Management's responses to findings"),
+        "docs/schemas/restore-test.json": schema(RestoreRecord, "A restore test"),
+        "docs/schemas/runbooks.json": schema(RunbookFile, "Recovery runbooks"),
         "docs/schemas/config.json": schema(config.Config, "auditor.yaml"),
     }
 

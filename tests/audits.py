@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from auditor import inputs, pipeline
+from auditor import assets, inputs, pipeline
 from auditor.azure import AzureReader, cloud
 from auditor.bundle import kept
 from auditor.inventory.facts import Facts
@@ -33,8 +33,8 @@ TOKEN = "simulator"
 
 @functools.cache
 def default_inputs() -> Inputs:
-    """Read the shipped standard and rules once."""
-    return inputs.read()
+    """Read the shipped standard and rules once, with the restore tests and runbooks of the sample estate."""
+    return inputs.read(beside=assets.samples())
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ from auditor.errors import AuditorError, ExitCode
 if TYPE_CHECKING:
     from types import FrameType
 
-_COMMANDS = ("audit", "collect", "evaluate", "report", "explain", "verify", "query", "rules", "doctor", "demo")
+_COMMANDS = (
+    "audit", "collect", "evaluate", "report", "explain", "verify", "query", "rules", "waivers", "doctor", "demo",
+)  # fmt: skip
 
 
 class _Lazy(click.Group):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @opt.config
 @opt.scope
 @opt.inputs
+@opt.responses
 @opt.store
 @opt.reports
 @opt.gate
@@ -32,8 +33,11 @@ def command(**options: Any) -> int:
     return run(options)
 
 
-def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
-    """Do the job; give the exit code, which may be asked to speak of the evidence alone."""
+def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | None = None) -> int:
+    """Do the job; give the exit code, which may be asked to speak of the evidence alone.
+
+    Restore tests and runbooks are looked for from `beside`, from the standard's own folder where it is None.
+    """
     from auditor import bundle, inputs, pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
     from auditor.azure import AzureReader  # noqa: PLC0415
     from auditor.azure.pacing import Patience  # noqa: PLC0415
@@ -50,7 +54,10 @@ def run(options: dict[str, Any], *, evidence_only: bool = False) -> int:
     moment: datetime = options["as_of"] or found or datetime.now(UTC).replace(microsecond=0)
     pipeline.check_store(options["store"], moment)
     wanted = pipeline.wanted_reports(options["report"], common.files_read(options))
-    given = inputs.read(options["standard"], options["waivers"], options["rules"])
+    responses = options.get("responses")
+    given = inputs.read(
+        options["standard"], options["waivers"], options["rules"], responses_path=responses, beside=beside
+    )
     store: Path = options["store"]
     with show.Progress.of(options) as progress:
 

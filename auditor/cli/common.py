@@ -67,7 +67,7 @@ def bundle_and(what: str, words: tuple[str, ...]) -> tuple[str, str]:
 
 def files_read(options: dict[str, Any]) -> list[object]:
     """Give the files that the options name as inputs; None for those not given."""
-    names = ("standard", "waivers", "config", "expect_subscriptions")
+    names = ("standard", "waivers", "responses", "config", "expect_subscriptions")
     rules = (path for folder in options.get("rules") or () for path in Path(folder).rglob("*.yaml"))
     return [*(options.get(name) for name in names), *rules]
 

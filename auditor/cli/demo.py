@@ -61,7 +61,8 @@ def command(estate: Path | None, **options: Any) -> int:
                 "organisation": "Contoso Ltd",
                 "classification": "SAMPLE",
                 "as_of": moment,
-            }
+            },
+            beside=None if estate else assets.samples(),
         )
     if not options["quiet"]:
         click.echo(f"the demo is done; `auditor audit` would have exited with {code}", err=True)

@@ -13,6 +13,7 @@ from auditor.cli import options as opt
 @click.argument("bundle")
 @opt.config
 @opt.inputs
+@opt.responses
 @opt.store
 @opt.reports
 @opt.gate
@@ -30,7 +31,7 @@ def command(bundle: str, **options: Any) -> int:
 
     found = bundles.find(bundle, options["store"])
     wanted = pipeline.wanted_reports(options["report"] or ("",), [*common.files_read(options), *found.sealed_places])
-    given = inputs.of_bundle(found, options["standard"], options["waivers"], options["rules"])
+    given = inputs.of_bundle(found, options["standard"], options["waivers"], options["rules"], options["responses"])
     with show.Progress.of(options) as progress:
         findings = pipeline.evaluate_again(found, given, options["as_of"], progress.tell)
         results = pipeline.read(

@@ -179,6 +179,10 @@ inputs = together(
     ),
 )
 
+responses = option(
+    "--responses", type=click.Path(path_type=Path), help="Management's responses, printed beside the findings."
+)
+
 store = option(
     "--store", type=click.Path(path_type=Path), default=Path("audits"), show_default=True, help="Where bundles live."
 )

@@ -228,7 +228,9 @@ class _Layout:
 
     def lay(self, read: Collection[str]) -> duckdb.DuckDBPyConnection:
         """Give a connection on which these tables on offer can be read."""
+        from auditor import standard  # noqa: PLC0415
         from auditor.inventory.facts import Circumstances, Facts  # noqa: PLC0415
+        from auditor.standard import evidence  # noqa: PLC0415
 
         covered = self._bundle.covered()
         of_rules = [name for name in read if name in facts.tables()]
@@ -240,6 +242,8 @@ class _Layout:
             second=covered.second,
             sampled=covered.sampled,
             history=self._bundle.history,
+            waivers=standard.read_waivers(self._bundle.folder / "waivers.yaml", self._standard),
+            evidence=evidence.of_bundle(self._bundle.folder),
         )
         con = self._con = Facts.open(self._bundle.inventory, given, only=of_rules).con
         con.execute("CREATE SCHEMA offered")

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from auditor.bundle import Bundle
     from auditor.inventory.facts import Facts
     from auditor.rulebook import Rule, Rulebook
-    from auditor.standard import Standard, Waiver
+    from auditor.standard import Response, Standard, Waiver
     from auditor.standard.schema import Tier
 
 _ORDER = (Status.FAIL, Status.UNKNOWN, Status.WAIVED, Status.NOT_YET_DUE, Status.NOT_APPLICABLE)
@@ -61,6 +61,7 @@ class Judged:
     waivers: Sequence[Waiver]
     self_test: Mapping[str, int]
     as_of: datetime
+    responses: Sequence[Response] = ()
 
 
 def read(judged: Judged, facts: Facts) -> Results:
@@ -224,6 +225,7 @@ def _findings(judged: Judged, facts: Facts) -> tuple[Finding, ...]:
         fresh = _findings_of(judged, facts, rule)
         failing[rule.id] = {f.resource_id for f in fresh if f.status in (Status.FAIL, Status.WAIVED)}
         made += fresh
+    answers = _answers(judged.responses, facts)
     made.sort(key=lambda f: (_ORDER.index(f.status), f.severity.rank, f.rule, f.resource_id))
     return tuple(
         replace(
@@ -232,6 +234,7 @@ def _findings(judged: Judged, facts: Facts) -> tuple[Finding, ...]:
             group=next((p for p in explained[finding.rule] if finding.resource_id in failing.get(p, ())), None)
             if finding.status in (Status.FAIL, Status.WAIVED)
             else None,
+            response=None if finding.status is Status.NOT_APPLICABLE else answers.get(finding.fingerprint),
         )
         for number, finding in enumerate(made, start=1)
     )
@@ -290,6 +293,25 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
             )
         )
     return made
+
+
+def _answers(responses: Sequence[Response], facts: Facts) -> dict[str, dict[str, str]]:
+    """Give fingerprint -> management's answer; one to a finding beats one to many, the newer the older."""
+    found: dict[str, dict[str, str]] = {}
+    for response in sorted(responses, key=lambda it: (it.fingerprint is not None, it.on)):
+        marks = [response.fingerprint] if response.fingerprint else []
+        if response.match is not None and response.rule is not None:
+            of_rule = f"SELECT resource_id FROM resource r WHERE {response.match.sql('r')}"
+            marks = [fingerprint(response.rule, row["resource_id"]) for row in facts.rows(of_rule)]
+        said = {
+            "action": response.action,
+            "owner": response.owner,
+            "due": response.due.isoformat(),
+            "author": response.author,
+            "on": response.on.isoformat(),
+        }
+        found |= dict.fromkeys(marks, said)
+    return found
 
 
 def fingerprint(rule_id: str, resource_id: str) -> str:

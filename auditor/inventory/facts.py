@@ -15,6 +15,7 @@ from auditor.inventory.catalogue import described, statements
 from auditor.inventory.database import connect
 from auditor.model import NOT_ASKED
 from auditor.standard.durations import days, hours
+from auditor.standard.evidence import NO_EVIDENCE, UNCLASSIFIED
 from auditor.standard.schema import (
     Alerts,
     Backup,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from auditor.inventory.catalogue import Column, Description
     from auditor.model import Coverage, Gap
     from auditor.standard import Standard, Waiver
+    from auditor.standard.evidence import Evidence
     from auditor.standard.schema import Tier
 
 _HERE = Path(__file__).parent
@@ -60,6 +62,8 @@ class Circumstances:
     """history.parquet of the bundle; None on a first run."""
     waivers: Sequence[Waiver] = ()
     """They are judged too: a waiver without an end is a finding."""
+    evidence: Evidence = NO_EVIDENCE
+    """Restore tests and runbooks, as they were declared."""
 
 
 class Facts:
@@ -112,9 +116,9 @@ class Facts:
         with tempfile.TemporaryDirectory() as folder:
             store.build(Path(folder), lambda _table: (), moment)
             facts = cls.open(Path(folder), Circumstances(moment, standard))
-            # What is a view over Parquet in a bundle must here take rows.
+            # What is a view over Parquet in a bundle must here take rows; the classes are there already.
             for name in tables():
-                facts.con.execute(f"CREATE TABLE filled_{name} AS SELECT * FROM {name}")
+                facts.con.execute(f"CREATE TABLE filled_{name} AS SELECT * FROM {name} LIMIT 0")
             for name in reversed(tables()):
                 kind = facts.con.execute(
                     f"SELECT table_type FROM information_schema.tables WHERE table_name = '{name}'"
@@ -283,6 +287,7 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     _fill(con, "declared_class", _CLASS_COLUMNS, [*named, unnamed])
     about = [(-1 - len(named) - 1 - n, *_waiver(waiver)) for n, waiver in enumerate(given.waivers)]
     _fill(con, "declared_waiver", _WAIVER_COLUMNS, about)
+    _declare(con, given.evidence)
     _fill(con, "sampled", "resource_id VARCHAR", [(item_id,) for item_id in given.sampled or ()])
     columns_ = "kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ, last_seen TIMESTAMPTZ, value VARCHAR"
     _fill(con, "known", columns_, [])
@@ -294,19 +299,52 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
         )
 
 
+def _declare(con: duckdb.DuckDBPyConnection, evidence: Evidence) -> None:
+    """Lay out the restore tests with their VMs, and the runbooks with what each is for."""
+    tests = [
+        (
+            n, it.id, it.class_, it.type, it.started_at.isoformat(), it.minutes, it.passed, it.validated,
+            it.target.isolated_network, it.job_id and it.job_id.casefold(), it.performed_by, it.reviewed_by,
+            it.started_at.astimezone(UTC).date().isoformat(),
+        )
+        for n, it in enumerate(evidence.tests)
+    ]  # fmt: skip
+    _fill(con, "declared_test", _TEST_COLUMNS, tests)
+    vms = [(n, vm.id, *map(_folded, (vm.name, vm.resource_group, vm.subscription)))
+           for n, it in enumerate(evidence.tests) for vm in it.tested]  # fmt: skip
+    _fill(con, "tested_vm", "test_no INTEGER, id VARCHAR, name VARCHAR, resource_group VARCHAR, place VARCHAR", vms)
+    runbooks = [
+        (it.title, class_, tier, scenario, it.url, it.sha256, it.reviewed_on, it.owner)
+        for it in evidence.runbooks
+        for class_, tier in [*((name, None) for name in it.class_ or ()), *((None, name) for name in it.tier or ())]
+        for scenario in it.scenarios
+    ]
+    _fill(con, "declared_runbook", _RUNBOOK_COLUMNS, runbooks)
+
+
+def _folded(text: str | None) -> str | None:
+    return text and text.casefold()
+
+
 def _fill(con: duckdb.DuckDBPyConnection, table: str, form: str, rows: Iterable[Sequence[Any]]) -> None:
     con.execute(f"CREATE TABLE {table} ({form})")
     for row in rows:
         con.execute(f"INSERT INTO {table} VALUES ({', '.join('?' for _ in row)})", list(row))
 
 
-UNCLASSIFIED = "(unclassified)"
-"""Stands for the VMs that no class matches."""
-
 _CLASS_COLUMNS = "resource_no INTEGER, name VARCHAR, tier VARCHAR, owner VARCHAR"
 _WAIVER_COLUMNS = (
     "resource_no INTEGER, waiver_id VARCHAR, rule VARCHAR, reason VARCHAR, compensating_control VARCHAR, "
     "requester VARCHAR, approver VARCHAR, ticket VARCHAR, approved_on DATE, expires_on DATE"
+)
+_TEST_COLUMNS = (
+    "test_no INTEGER, test_id VARCHAR, class VARCHAR, type VARCHAR, started_at TIMESTAMPTZ, minutes DOUBLE, "
+    "passed BOOLEAN, validated BOOLEAN, isolated BOOLEAN, job_id VARCHAR, performed_by VARCHAR, reviewed_by VARCHAR, "
+    "tested_on VARCHAR"
+)
+_RUNBOOK_COLUMNS = (
+    "title VARCHAR, class VARCHAR, tier VARCHAR, scenario VARCHAR, url VARCHAR, sha256 VARCHAR, reviewed_on DATE, "
+    "owner VARCHAR"
 )
 _TIER_COLUMNS = (
     "tier VARCHAR, severity_shift INTEGER, backup_required BOOLEAN, rpo_hours DOUBLE, vault_rpo_hours DOUBLE, "

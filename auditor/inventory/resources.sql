@@ -18,6 +18,18 @@ CREATE MACRO retained(item_id, daily, daily_unit, weekly, weekly_unit, monthly, 
 CREATE MACRO month_of(day_no) AS  -- of a day since 1970-01-01: year * 12 + month - 1
     year(DATE '1970-01-01' + day_no::INTEGER) * 12 + month(DATE '1970-01-01' + day_no::INTEGER) - 1;
 
+-- A parameter of a definition: of an initiative's member it may be taken from the initiative, `[parameters('name')]`, which
+-- the assignment sets or leaves at its default.
+CREATE MACRO chosen(bound, given, defaults, name) AS
+    CASE WHEN regexp_matches(coalesce(json_extract_string(bound, '$.' || name || '.value'), ''), '^\[parameters\(')
+         THEN coalesce(json_extract(given, '$."' || regexp_extract(json_extract_string(bound, '$.' || name || '.value'), '''([\w .-]+)''', 1) || '".value'),
+                       json_extract(defaults, '$."' || regexp_extract(json_extract_string(bound, '$.' || name || '.value'), '''([\w .-]+)''', 1) || '".defaultValue'))
+         ELSE json_extract(bound, '$.' || name || '.value') END;
+CREATE MACRO texts(value) AS list_transform(coalesce(from_json(value, '["VARCHAR"]'), []), lambda t: lower(t));
+CREATE MACRO selects(selector, value) AS
+    (selector."in" IS NULL OR list_contains(list_transform(selector."in", lambda t: lower(t)), value))
+    AND (selector."notIn" IS NULL OR NOT list_contains(list_transform(selector."notIn", lambda t: lower(t)), value));
+
 -- What is deleted while it is read: Resource Graph still showed it, Resource Manager's whole list no longer had it. The two
 -- are read at the same time, so that what was made in the last hour may be younger than the list.
 CREATE MACRO is_gone(kind, in_list, where_, created) AS

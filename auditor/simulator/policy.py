@@ -137,7 +137,8 @@ BUILT_IN: Mapping[str, Json] = {BENCHMARK: _benchmark()}
 def assignment_document(scope: str, name: str, target: str, spec: Mapping[str, Any], tenant: str) -> Json:
     """Body of an assignment of the definition or initiative `target`.
 
-    `spec` keys: display_name, description, not_scopes, parameters, enforced, identity, location.
+    `spec` keys: display_name, description, not_scopes, parameters, enforced, identity, location, overrides,
+    resource_selectors.
     """
     document: Json = {
         "id": f"{scope}/providers/{AUTHORIZATION}/policyAssignments/{name}",
@@ -155,6 +156,9 @@ def assignment_document(scope: str, name: str, target: str, spec: Mapping[str, A
             "metadata": {"assignedBy": "Platform team"},
         },
     }
+    for key, field in (("overrides", "overrides"), ("resource_selectors", "resourceSelectors")):
+        if spec.get(key):
+            document["properties"][field] = spec[key]
     if spec.get("identity"):
         document["location"] = str(spec.get("location", "westeurope"))
         document["identity"] = {

@@ -13,14 +13,27 @@ from auditor.document import Document, did_you_mean, load
 from auditor.errors import DocumentError, Fault
 from auditor.model import StandardRef
 from auditor.standard.durations import days
-from auditor.standard.schema import ClassRule, StandardFile, Tier, Waiver, WaiverFile
+from auditor.standard.schema import (
+    ClassRule,
+    Register,
+    Response,
+    ResponseFile,
+    StandardFile,
+    Tier,
+    Waiver,
+    WaiverEntry,
+    WaiverFile,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from auditor.document import Key
 
-__all__ = ["ClassRule", "Standard", "Tier", "Waiver", "default_path", "read", "read_waivers"]
+__all__ = [
+    "ClassRule", "Response", "Standard", "Tier", "Waiver", "WaiverEntry", "default_path", "read", "read_register",
+    "read_responses", "read_waivers",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +206,20 @@ def read_waivers(path: Path | None, standard: Standard, name: str | None = None)
     return waivers
 
 
+def read_register(path: Path) -> list[tuple[WaiverEntry, int]]:
+    """Read a waiver register for somebody who wants to know what is wrong with it; give each waiver with its line.
+
+    Raises:
+        DocumentError: each fault with file and line, of what can't be read at all.
+    """
+    document = load(path)
+    try:
+        found = Register.model_validate(document.data or {}).waivers
+    except ValidationError as error:
+        raise DocumentError(document.faults(error, Register)) from error
+    return [(waiver, document.line(("waivers", number))) for number, waiver in enumerate(found)]
+
+
 def unknown_rules(waivers: list[Waiver], path: Path | None, known: set[str]) -> None:
     """Refuse waivers of rules that do not exist: a typo would waive nothing, silently."""
     wrong = [(number, waiver) for number, waiver in enumerate(waivers) if waiver.rule not in known]
@@ -203,3 +230,32 @@ def unknown_rules(waivers: list[Waiver], path: Path | None, known: set[str]) -> 
     raise DocumentError(
         [document.fault(("waivers", n, "rule"), said(w), did_you_mean(w.rule, known)) for n, w in wrong]
     )
+
+
+def read_responses(path: Path | None, known: set[str]) -> list[Response]:
+    """Read management's responses; none where `path` is None.
+
+    Args:
+        path: of the file.
+        known: ids of the rules that there are.
+
+    Raises:
+        DocumentError: each fault with file and line; a response to a rule that there is not too.
+    """
+    if path is None:
+        return []
+    document = load(path)
+    if document.data is None:
+        return []
+    try:
+        responses = ResponseFile.model_validate(document.data).responses
+    except ValidationError as error:
+        raise DocumentError(document.faults(error, ResponseFile)) from error
+    faults = [
+        document.fault(("responses", n, "rule"), f"no rule {it.rule!r}", did_you_mean(it.rule, known))
+        for n, it in enumerate(responses)
+        if it.rule is not None and it.rule not in known
+    ]
+    if faults:
+        raise DocumentError(faults)
+    return responses

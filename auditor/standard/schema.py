@@ -26,6 +26,10 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 DueDays = Annotated[int, Field(ge=1, le=36500)]
 SeverityName = Literal["critical", "high", "medium", "low", "info"]
+RestoreType = Literal["full_vm_or_disk", "file", "snapshot", "cross_region"]
+"""What a restore test recovered."""
+SCENARIOS = ("snapshot_rollback", "single_vm", "file_level", "ransomware", "region_loss", "vault_or_key_loss")
+"""What a runbook may be for; a tier may ask for more."""
 
 
 class Part(BaseModel):
@@ -128,7 +132,7 @@ class RestoreTest(Part):
     cadence: Duration | None = None
     sample_pct: Percent | None = None
     sample_min: Count | None = None
-    types: list[str] = []
+    types: list[RestoreType] = []
     isolated_target: bool | None = None
     cross_region_cadence: Duration | None = None
 
@@ -318,8 +322,8 @@ class StandardFile(Part):
     frameworks: list[str] = []
 
 
-class Waiver(Part):
-    """A fail that somebody answers for, until a day."""
+class WaiverEntry(Part):
+    """A waiver as it is written, honest or not; `waivers lint` tells of those that are not."""
 
     id: Annotated[Said, BeforeValidator(str)]
     rule: str
@@ -332,9 +336,18 @@ class Waiver(Part):
     expires_on: date
     ticket: Annotated[Said, BeforeValidator(str)]
 
+    @property
+    def self_approved(self) -> bool:
+        """Tell whether somebody let himself off."""
+        return self.approver.strip().casefold() == self.requester.strip().casefold()
+
+
+class Waiver(WaiverEntry):
+    """A fail that somebody answers for, until a day."""
+
     @model_validator(mode="after")
     def _is_honest(self) -> Self:
-        if self.approver.strip().casefold() == self.requester.strip().casefold():
+        if self.self_approved:
             raise ValueError("approver and requester are the same person; a waiver needs a second pair of eyes")
         if self.match.takes_all:
             raise ValueError("match: it selects everything; name what is meant")
@@ -347,3 +360,34 @@ class WaiverFile(Part):
     """A waiver register: one YAML file."""
 
     waivers: list[Waiver]
+
+
+class Register(Part):
+    """A waiver register as it is written, honest or not."""
+
+    waivers: list[WaiverEntry] = []
+
+
+class Response(Part):
+    """What management says to a finding: it is printed beside it and changes no verdict."""
+
+    fingerprint: Annotated[str, StringConstraints(to_lower=True, pattern="^[0-9a-fA-F]{64}$")] | None = None
+    rule: str | None = None
+    match: Match | None = None
+    action: Said
+    owner: Said
+    due: date
+    author: Said
+    on: date
+
+    @model_validator(mode="after")
+    def _speaks_of_something(self) -> Self:
+        if (self.fingerprint is None) == (self.rule is None) or (self.rule is None) != (self.match is None):
+            raise ValueError("name the finding by fingerprint, or by rule and match")
+        return self
+
+
+class ResponseFile(Part):
+    """Management's responses: one YAML file."""
+
+    responses: list[Response] = []

@@ -49,6 +49,31 @@ waivers:
     ticket: T-1
 """
 
+RESPONSE = """\
+responses:
+  - %s
+    action: a
+    owner: o
+    due: 2027-01-31
+    author: x
+    on: 2026-11-20
+"""
+RESTORE = """\
+id: %s
+vms: [{name: a, resource_group: b}]
+type: file
+started_at: 2026-11-02T05:50:00Z
+duration: 30min
+validation: {method: m, result: pass}
+performed_by: ops
+"""
+RUNBOOK = """\
+runbooks:
+  - title: t
+    class: productoin
+    scenarios: [single_vm, ransomeware]
+    owner: o
+"""
 _SHIPPED = standard.default_path().read_text(encoding="utf-8")
 _LINE = _SHIPPED.partition("    rpo: ")[0].count("\n") + 1
 
@@ -79,6 +104,15 @@ FILES = {
     "empty.txt": "# nobody\n\n",
     "latin.txt": "caf\u00e9",
     "store-is-a-file": "",
+    "responses.yaml": RESPONSE % "rule: vm-unprotectd\n    match: {resource_group: x}",
+    "responses_key.yaml": RESPONSE % "fingerprnt: aa",
+    "responses_none.yaml": RESPONSE % "rule: vm-unprotected",
+    **{f"{name}/standard.yaml": _SHIPPED for name in ("proof", "proof_twice", "proof_self", "proof_books")},
+    "proof/evidence/restore-tests/a.yaml": RESTORE.replace("duration", "duraton") % "RT-1",
+    "proof_twice/evidence/restore-tests/a.yaml": RESTORE % "RT-1",
+    "proof_twice/evidence/restore-tests/b.yaml": RESTORE % "RT-1",
+    "proof_self/evidence/restore-tests/a.yaml": RESTORE % "RT-1" + "reviewed_by: OPS\n",
+    "proof_books/evidence/runbooks.yaml": RUNBOOK,
 }
 
 BAD: dict[str, tuple[list[str], list[str]]] = {
@@ -148,6 +182,32 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "a configuration with a number without end": (["--config", "config_long.yaml"], ["config_long.yaml:1", "5000"]),
     "an expectation file that expects nothing": (["--expect-subscriptions", "empty.txt"], ["empty.txt"]),
     "an expectation file that is not UTF-8": (["--expect-subscriptions", "latin.txt"], ["UTF-8"]),
+    "a response to an unknown rule": (
+        ["--responses", "responses.yaml"],
+        ["responses.yaml:2", "vm-unprotectd", "vm-unprotected"],
+    ),
+    "an unknown key in a response": (
+        ["--responses", "responses_key.yaml"],
+        ["responses_key.yaml:2", "fingerprnt", "did you mean 'fingerprint'"],
+    ),
+    "a response to nothing": (["--responses", "responses_none.yaml"], ["responses_none.yaml:2", "rule and match"]),
+    "responses that are not there": (["--responses", "none.yaml"], ["none.yaml"]),
+    "an unknown key in a restore test": (
+        ["--standard", "proof/standard.yaml"],
+        ["restore-tests/a.yaml:5", "duraton", "did you mean 'duration'"],
+    ),
+    "two restore tests of one id": (
+        ["--standard", "proof_twice/standard.yaml"],
+        ["restore-tests/b.yaml:1", "RT-1", "a.yaml already"],
+    ),
+    "a restore test that its own maker reviewed": (
+        ["--standard", "proof_self/standard.yaml"],
+        ["restore-tests/a.yaml:1", "second pair of eyes"],
+    ),
+    "a runbook for a class and a scenario that there are none of": (
+        ["--standard", "proof_books/standard.yaml"],
+        ["runbooks.yaml:3", "did you mean 'production'", "runbooks.yaml:4", "did you mean 'ransomware'"],
+    ),
     "a gap in a table that there is none of": (
         ["--allow-incomplete", "recovery_pont"],
         ["did you mean 'recovery_point'"],

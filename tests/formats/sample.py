@@ -688,7 +688,13 @@ class _Maker:
                 group=group,
                 serial="",
                 waiver=waiver,
-                response={"action": "re-enable", "owner": "ops", "due": date(2026, 12, 1)}
+                response={
+                    "action": "re-enable",
+                    "owner": "ops",
+                    "due": date(2026, 12, 1),
+                    "author": "CIO",
+                    "on": date(2026, 11, 20),
+                }
                 if self.dice.random() < 0.02
                 else None,
                 baseline=None,

@@ -7,10 +7,14 @@ fall on midnight of the policy's zone, two active items for one machine, a young
 from __future__ import annotations
 
 import random
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _PLACES = ("a/rg-App", "b/rg-dev-x", "b/RG-SBX-y", "c/rg-plain", "c/MC_fake", "a/mc_real")
 _COPIES = "b/rg-copies"
@@ -277,6 +281,128 @@ def _points_of(draw: random.Random, number: int, machine: dict[str, Any]) -> dic
     }
 
 
+_PARTS = ("a", "b", "c", "above", "a/rg-App", "b/rg-dev-x", "c/rg-plain")
+_DEPLOY = "345fa903-145c-4fe1-8bcd-93ec2adccde8"
+_SPARE = "09ce66bc-1220-4153-8104-e3f51c936913"
+
+
+def _located(how: str, place: str) -> dict[str, Any]:
+    return {"name": "x", "selectors": [{"kind": "resourceLocation", how: [place]}]}
+
+
+def _policies(draw: random.Random) -> dict[str, Any]:
+    """Draw what Azure Policy demands where, and who is exempt."""
+    effects: list[dict[str, Any]] = [
+        {},
+        {},
+        {"effect": {"value": "Disabled"}},
+        {"effect": {"value": "AuditIfNotExists"}},
+    ]
+    here = {"value": "WestEurope"}
+    tags = [{"value": "environment"}, {"value": ["dev", "Prod"]}]
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"parameters": draw.choice(effects)},
+        {"initiative": "mcsb"},
+        {"initiative": "own", "parameters": {"how": {"value": draw.choice(["disabled", "AuditIfNotExists"])}}},
+        {"initiative": "own"},
+        {"initiative": "none"},
+        {"definition": _DEPLOY, "identity": draw.random() < 0.7,
+         "parameters": {"inclusionTagName": tags[0], "inclusionTagValue": tags[1], "vaultLocation": here}},
+        {"definition": _SPARE, "identity": True,
+         "parameters": {"exclusionTagName": tags[0], "exclusionTagValue": tags[1]} | draw.choice(effects)},
+        {"definition": _DEPLOY, "identity": True, "parameters": {"vaultLocation": {"value": "eastus"}}},
+    ]  # fmt: skip
+    extras: list[dict[str, Any]] = [
+        {}, {}, {}, {"enforced": False}, {"not_scopes": [draw.choice(_PARTS)]},
+        {"overrides": [{"kind": "policyEffect", "value": "Disabled"}]},
+        {"overrides": [{"kind": "policyEffect", "value": "Disabled",
+                        "selectors": [{"kind": "policyDefinitionReferenceId", "in": ["OfMachines"]}]}]},
+        {"resource_selectors": [_located("in", "eastus")]},
+        {"resource_selectors": [_located("in", "eastus"), _located("in", "WestEurope")]},
+        {"resource_selectors": [_located("notIn", "eastus")]},
+    ]  # fmt: skip
+    assigned = [
+        {"name": f"p{n}", "scope": draw.choice(_PARTS), **draw.choice(kinds), **draw.choice(extras)}
+        for n in range(draw.randrange(6))
+    ]
+    exempt = [
+        {
+            "name": f"e{n}",
+            "scope": draw.choice([*_PARTS, "vm:a/rg-App/vm0", "vm:c/rg-plain/vm1"]),
+            "assignment": draw.choice(assigned)["name"],
+            "expires": draw.choice([None, "-3d", "-30d", "+30d", "+360d", "+400d"]),
+            "description": draw.choice(["", " ", "CHG-1"]),
+            "references": draw.choice([[], [], ["ofmachines"], ["another"]]),
+        }
+        for n in range(draw.randrange(5) if assigned else 0)
+    ]
+    return {
+        "management_groups": {"above": {"name": "Above"}},
+        "initiatives": [
+            {
+                "name": "own",
+                "scope": "above",
+                "parameters": {"how": {"defaultValue": draw.choice(["AuditIfNotExists", "Disabled"])}},
+                "definitions": [
+                    {"definition": "013e242c-8828-4970-87b3-ab247555486d", "reference": "ofMachines",
+                     "parameters": {"effect": {"value": "[parameters('how')]"}}},
+                ],
+            },
+            {"name": "none", "scope": "above", "definitions": ["31b8092a-36b8-434b-9af7-5ec844364148"]},
+        ],
+        "policy_assignments": assigned,
+        "exemptions": exempt,
+    }  # fmt: skip
+
+
+def random_evidence(seed: int, folder: Path, as_of: datetime) -> None:
+    """Write restore tests and runbooks for the machines of a random estate into `evidence/` below a folder."""
+    draw = random.Random(f"evidence {seed}")  # noqa: S311 - cases, not secrets
+    place = folder / "evidence" / "restore-tests"
+    place.mkdir(parents=True)
+    many = draw.choice([0, 5, 40])
+    for number in range(many):
+        started = as_of - timedelta(days=draw.choice([-2, 1, 30, 89, 91, 300, 366]), hours=draw.randrange(1, 20))
+        where = draw.choice(_PLACES).partition("/")
+        vms = [{"name": f"vm{draw.randrange(5)}", "resource_group": where[2].upper(), "subscription": where[0]}]
+        record: dict[str, Any] = {
+            "id": f"RT-{number}",
+            "vms": vms + draw.choice([[], [{"name": "no-such", "resource_group": "rg-App"}]]),
+            "type": draw.choice(["full_vm_or_disk", "file", "snapshot", "cross_region"]),
+            "started_at": started.isoformat(),
+            "duration": draw.choice(["30min", "5h", "9h"]),
+            "target": draw.choice([{}, {"isolated_network": True}, {"isolated_network": True}]),
+            "performed_by": "somebody",
+        }
+        if draw.random() < 0.1:
+            record["class"] = draw.choice(["production", "development"])
+        if draw.random() < 0.8:
+            record["validation"] = {"method": "looked at", "result": "pass" if draw.random() < 0.95 else "fail"}
+        else:
+            record["result"] = draw.choice(["pass", "pass", "fail"])
+        (place / f"{number}.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    runbooks: list[dict[str, Any]] = []
+    for target in draw.sample([("class", "production"), ("class", "development"), ("tier", "hybrid")], 2):
+        for _ in range(2):
+            runbook: dict[str, Any] = {
+                "title": f"R{len(runbooks)}",
+                target[0]: target[1],
+                "scenarios": list(_SCENARIOS[: draw.choice([3, 6, 6])]),
+                "owner": "somebody",
+                "url": "https://x",
+                "sha256": "a" * 64,
+                "reviewed_on": (as_of - timedelta(days=draw.choice([-9, 3, 3, 3, 400]))).date().isoformat(),
+            }
+            if draw.random() < 0.2:
+                del runbook[draw.choice(["url", "sha256", "reviewed_on"])]
+            runbooks.append(runbook)
+    (folder / "evidence" / "runbooks.yaml").write_text(yaml.safe_dump({"runbooks": runbooks}), encoding="utf-8")
+
+
+_SCENARIOS = ("snapshot_rollback", "single_vm", "file_level", "ransomware", "region_loss", "vault_or_key_loss")
+
+
 def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[str, Any]:
     """Draw an estate tree for `Estate.from_dict`; the same seed gives the same tree."""
     draw = random.Random(seed)  # noqa: S311 - cases, not secrets
@@ -288,10 +414,11 @@ def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[st
     replicated = draw.sample([f"{m['in']}/{m['name']}" for m in listed], 2)
     taken += _series(draw, listed)
     caught = [_points_of(draw, number, machine) for number, machine in enumerate(draw.sample(listed, 3))]
-    return {
+    governed = _policies(random.Random(f"policy {seed}"))  # noqa: S311 - cases, not secrets
+    return governed | {
         "estate": f"random {seed}",
         "jobs_days": 0,
-        "subscriptions": {"a": {}, "b": {}, "c": draw.choice([{}, {}, {"tenant": "customer"}])},
+        "subscriptions": {"a": {"group": "above"}, "b": {}, "c": draw.choice([{}, {}, {"tenant": "customer"}])},
         "resource_groups": {
             "a/rg-App": {"tags": draw.choice(_TAGS)},
             "a/mc_real": {"managed_by": "/subscriptions/x/resourceGroups/y/providers/z/managedClusters/aks"},

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditor.simulator import Estate
-from tests.simulator.oracle import SNAPSHOT_RULES, VAULT_RULES, VM_RULES, verdicts
+from tests.simulator.oracle import (
+    SNAPSHOT_RULES,
+    VAULT_RULES,
+    VM_RULES,
+    governance,
+    readiness,
+    verdicts,
+)  # fmt: skip
 from tests.simulator.wire import AS_OF, CONTOSO
 
 if TYPE_CHECKING:
@@ -72,6 +79,12 @@ def test_every_rule_on_vaults_fails_and_passes_somewhere(contoso: Estate) -> Non
     found = {(rule, status) for (rule, _), (status, _) in verdicts(contoso).items()}
     asked = set(VAULT_RULES) - {"vault-cmk-missing"}  # the default standard demands no key
     assert {(rule, status) for rule in asked for status in ("pass", "fail")} <= found
+
+
+def test_governance_and_readiness_pass_somewhere_and_fail_somewhere(contoso: Estate) -> None:
+    found = {(rule, status) for (rule, _), (status, _) in verdicts(contoso).items()}
+    for rule in (*governance.RULES, *governance.VM_RULES, *readiness.RULES):
+        assert {(rule, "pass"), (rule, "fail")} <= found, rule
 
 
 def test_two_subscriptions_share_a_display_name(contoso: Estate) -> None:

@@ -8,12 +8,13 @@ SELECT
     list_transform(coalesce(r.properties.policyDefinitions, []), lambda d: lower(d.policyDefinitionId)) AS definition_ids, -- lower-cased ids of its definitions
     list_transform(coalesce(r.properties.policyDefinitions, []), lambda d:
         {'definition_id': lower(d.policyDefinitionId), 'reference_id': d.policyDefinitionReferenceId,
-         'effect': json_extract_string(d.parameters, '$.effect.value')}) AS members -- definitions with their reference id and effect; an effect may name a parameter
+         'effect': json_extract_string(d.parameters, '$.effect.value'), 'parameters': d.parameters::VARCHAR}) AS members, -- definitions with their reference id, effect and parameters; they may name a parameter of the initiative
+    r.properties.parameters::VARCHAR               AS parameters             -- JSON: its own parameters with their defaults
 FROM (
     SELECT from_json(body, '{
         "id": "VARCHAR", "name": "VARCHAR",
         "properties": {
-            "displayName": "VARCHAR", "policyType": "VARCHAR", "metadata": {"version": "VARCHAR"},
+            "displayName": "VARCHAR", "policyType": "VARCHAR", "metadata": {"version": "VARCHAR"}, "parameters": "JSON",
             "policyDefinitions": [{"policyDefinitionId": "VARCHAR", "policyDefinitionReferenceId": "VARCHAR", "parameters": "JSON"}]}
     }') AS r
     FROM page

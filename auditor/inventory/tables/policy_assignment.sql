@@ -11,12 +11,15 @@ SELECT
     list_transform(coalesce(r.properties.notScopes, []), lambda s: lower(s)) AS excluded_scopes, -- lower-cased ids below it that it leaves out
     json_extract_string(r.properties.parameters, '$.effect.value') AS effect, -- where the assignment chooses one
     r.properties.parameters::VARCHAR               AS parameters,            -- JSON, as Azure holds them
+    r.properties.overrides::VARCHAR                AS overrides,             -- JSON: effects that it changes without the parameters
+    r.properties.resourceSelectors::VARCHAR        AS resource_selectors,    -- JSON: the locations and types that it is for
     r.identity.type                                AS identity_type          -- of the identity that remediates; null = none
 FROM (
     SELECT unnest(from_json(body, '{"data": [{
         "id": "VARCHAR", "name": "VARCHAR", "identity": {"type": "VARCHAR"},
         "properties": {"displayName": "VARCHAR", "scope": "VARCHAR", "policyDefinitionId": "VARCHAR",
-                       "enforcementMode": "VARCHAR", "notScopes": ["VARCHAR"], "parameters": "JSON"}
+                       "enforcementMode": "VARCHAR", "notScopes": ["VARCHAR"], "parameters": "JSON",
+                       "overrides": "JSON", "resourceSelectors": "JSON"}
     }]}').data) AS r
     FROM page
 )

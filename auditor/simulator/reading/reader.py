@@ -71,10 +71,12 @@ KEYS: Mapping[str, frozenset[str]] = {
     "replication": frozenset({
         "vault", "of", "to", "location", "state", "health", "rpo", "last_test", "test_state", "policy",
     }),
-    "initiative": frozenset({"name", "scope", "display_name", "description", "category", "version", "definitions"}),
+    "initiative": frozenset({
+        "name", "scope", "display_name", "description", "category", "version", "definitions", "parameters",
+    }),
     "policy assignment": frozenset({
         "name", "scope", "definition", "initiative", "display_name", "description", "enforced", "parameters",
-        "not_scopes", "identity", "location",
+        "not_scopes", "identity", "location", "overrides", "resource_selectors",
     }),
     "exemption": frozenset({
         "name", "scope", "assignment", "references", "category", "expires", "display_name", "description", "metadata",

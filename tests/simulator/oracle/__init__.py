@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.simulator import backup, jobs
@@ -56,6 +57,9 @@ HYBRID = Tier(24, 36, 30, 84, 84 * 30.4375, None, 24, 0)
 MISSION = Tier(6, 36, 30, 91, 84 * 30.4375, 3652.5, 4, 1)
 DEV = Tier(168, 192, None, 28, None, None, 168, -1)
 
+EVIDENCE = Path(__file__).resolve().parents[3] / "samples" / "evidence"
+"""Restore tests and runbooks of the sample estate."""
+
 Verdict = tuple[str, str | None]
 """Status, and the severity of a fail."""
 
@@ -75,8 +79,8 @@ def folded(tags: dict[str, str] | None) -> dict[str, str]:
 class Oracle:
     """Judges every VM and snapshot of an estate, as somebody who may read everything."""
 
-    def __init__(self, estate: Estate) -> None:
-        self.estate, self.as_of = estate, estate.as_of
+    def __init__(self, estate: Estate, evidence: Path = EVIDENCE) -> None:
+        self.estate, self.as_of, self.evidence = estate, estate.as_of, evidence
         self.items: dict[str, list[backup.Item]] = {}
         for vault in estate.vaults.values():
             for item in vault.items.values():
@@ -93,6 +97,10 @@ class Oracle:
         yield from Vaults(self).verdicts()
         yield from snapshots.verdicts(self)
         yield from costs.verdicts(self)
+        from tests.simulator.oracle import governance, readiness  # noqa: PLC0415 - they look at this one
+
+        yield from governance.verdicts(self)
+        yield from readiness.verdicts(self)
 
     def _group(self, identifier: str) -> Any:
         parts = identifier.lower().split("/")
@@ -537,6 +545,6 @@ def _next(period: date, step: timedelta | None) -> date:
     return period + step if step else (period + timedelta(days=31)).replace(day=1)
 
 
-def verdicts(estate: Estate) -> dict[tuple[str, str], Verdict]:
+def verdicts(estate: Estate, evidence: Path = EVIDENCE) -> dict[tuple[str, str], Verdict]:
     """(rule, lower-cased resource id) -> verdict, passes included."""
-    return dict(Oracle(estate).verdicts())
+    return dict(Oracle(estate, evidence).verdicts())
