@@ -84,7 +84,7 @@ class Lineage:
             if table.db == "raw":
                 below = _Found({table.name})
             elif table.name in self._views:
-                below = self._view(table.name, _columns_of(query, table))
+                below = self._view(table.name, _columns_of(table))
             else:
                 continue
             if table.name in kinds:
@@ -151,8 +151,9 @@ def _own_columns(query: exp.Select) -> Iterable[tuple[str | None, str]]:
             yield None, parts[0]
 
 
-def _columns_of(query: exp.Query, table: exp.Table) -> set[str] | None:
+def _columns_of(table: exp.Table) -> set[str] | None:
     """Give which columns of a table a query names; None: perhaps all."""
-    if not isinstance(query, exp.Select) or table.parent_select is not query or query.is_star:
+    select = table.parent_select  # of the query itself, or of a WITH or a subquery in it
+    if not isinstance(select, exp.Select) or select.is_star:
         return None
-    return {name for alias, name in _own_columns(query) if alias in (table.alias_or_name, None)}
+    return {name for alias, name in _own_columns(select) if alias in (table.alias_or_name, None)}
