@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from auditor.engine.explain import Explained
     from auditor.inputs import Inputs
     from auditor.model import Results
+    from auditor.rulebook import Rulebook
     from auditor.standard import WaiverEntry
 
     Tell: TypeAlias = Callable[[str, str], None]
@@ -246,6 +247,21 @@ def explain(found: Bundle, wanted: str) -> tuple[Results, Explained]:
         about = _circumstances(found, found.covered(), given, found.as_of)
         with Facts.open(folder, about) as facts:
             return made, explaining.explain(facts, made, found.folder / "findings", wanted)
+
+
+def read_by_rule(found: Bundle, rule: str, wanted: str) -> tuple[Rulebook, Explained, list[tuple[str, Any, str]]]:
+    """Give what a rule reads of one resource: column, value and meaning, the demands of its tier among them.
+
+    Raises:
+        UsageError: there is no such rule, it is about another kind, or nothing is called so.
+    """
+    book = inputs.sealed(found).book
+    judged = book.get(rule)
+    _, told = explain(found, wanted)
+    if all(known.id != rule for known, _ in told.verdicts):
+        said = f"rule {rule} is about each {judged.file.resource_type}, {told.name} is a {told.resource_type}"
+        raise UsageError(said, "name a resource of that kind")
+    return book, told, explaining.read_by(judged, told)
 
 
 def verify(found: Bundle, tell: Tell = silent) -> Iterator[tuple[str, list[str]]]:

@@ -50,11 +50,17 @@ def list_(**options: Any) -> int:
 
 @command.command("show")
 @click.argument("rule")
+@opt.option(
+    "--for", "resource", metavar="RESOURCE", help="What it demands of a resource of the latest run, and reads of it."
+)
 @opt.config
 @opt.inputs
+@opt.store
 @opt.output
-def show(rule: str, **options: Any) -> int:
+def show(rule: str, resource: str | None, **options: Any) -> int:
     """Show RULE: what it demands, why, how, and what to do when it fails."""
+    if resource is not None:
+        return _show_for(rule, resource, options)
     book, _ = _read(options)
     found = book.get(rule)
     file = found.file
@@ -72,6 +78,28 @@ def show(rule: str, **options: Any) -> int:
     _show_controls(found, book)
     click.echo(f"\n{file.sql}")
     click.echo(f"{len(file.tests)} tests: " + "; ".join(test.name for test in file.tests))
+    return ExitCode.OK
+
+
+def _show_for(rule: str, resource: str, options: dict[str, Any]) -> int:
+    """Tell what a rule reads of one resource, as the latest run had it."""
+    from auditor import bundle as bundles  # noqa: PLC0415
+    from auditor import pipeline  # noqa: PLC0415
+    from auditor.cli.terminal import printable  # noqa: PLC0415
+    from auditor.report import wording  # noqa: PLC0415
+
+    book, told, read = pipeline.read_by_rule(bundles.find("latest", options["store"]), rule, resource)
+    params = dict(book.params[rule])
+    if options["form"] == "json":
+        reads = [{"column": name, "value": wording.plain(value), "meaning": doc} for name, value, doc in read]
+        _tell_json({"rule": rule, "resource_id": told.resource_id, "params": params, "reads": reads})
+        return ExitCode.OK
+    click.echo(printable(f"{rule} for {told.name}\n  {told.resource_id}\n"))
+    rows = [(name, wording.read_value(name, value), doc) for name, value, doc in read]
+    rows += [(f"${name}", str(value), book.get(rule).file.params[name].doc) for name, value in params.items()]
+    widths = [max((len(row[n]) for row in rows), default=0) for n in range(2)]
+    for name, value, doc in rows:
+        click.echo(printable(f"{name:<{widths[0]}}  {value:<{min(widths[1], 40)}}  {doc}"))
     return ExitCode.OK
 
 

@@ -220,9 +220,11 @@ def _insert(rule: Rule, number: int, con: duckdb.DuckDBPyConnection, table: str,
     faults = _misnamed(rule, number, table, rows)
     if faults:
         raise DocumentError(faults)
-    for row in rows:
-        names = ", ".join(row)
-        con.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' for _ in row)})", list(row.values()))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if names:
+        places = ", ".join(f"({', '.join('?' for _ in names)})" for _ in rows)
+        values = [row.get(name) for row in rows for name in names]
+        con.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES {places}", values)
 
 
 def _misnamed(rule: Rule, number: int, table: str, rows: list[dict[str, Any]]) -> list[Fault]:
