@@ -106,7 +106,9 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         )
     if previous is not None and previous.history.exists():
         earlier = f"read_parquet({quote(str(previous.history))}, hive_partitioning = false)"
-        con.execute(f"INSERT INTO known BY NAME SELECT * FROM {earlier}")
+        con.execute(
+            f"INSERT INTO known BY NAME SELECT kind, key, first_seen, * EXCLUDE (kind, key, first_seen) FROM {earlier}"
+        )
         _findings(con, previous)
     unread = {kind: [gap.resource_id for gap in covered.gaps if gap.table == kind] for kind in ("vault", "backup_job")}
     closed = [row.subscription_id for row in covered.coverage if row.table == "backup_job" and not row.state.whole]

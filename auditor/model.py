@@ -443,3 +443,28 @@ class Results:
     """What the standard demands of a tier with VMs and no rule of this run judged, in words."""
     frameworks: Mapping[str, FrameworkRef] = field(default_factory=dict)
     """Key -> framework, for those that rules name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One resource with its facts and verdicts."""
+
+    resource_id: str
+    resource_type: str
+    name: str
+    subscription: str
+    """Name of its subscription, or its id; "" for what belongs to none."""
+    row: Mapping[str, Any]
+    """Its row in the table that rules read it from."""
+    meanings: Mapping[str, str]
+    """What each column of that row means."""
+    chain: Mapping[str, Any]
+    """Of a VM, its row in `protection`; empty for others."""
+    days: tuple[int, int] | None
+    """Of a VM with a daily promise whose points were read: days that can be judged, days without a point."""
+    verdicts: tuple[tuple[RuleResult, Status], ...]
+    """Every rule on its kind, worst first."""
+    findings: Mapping[str, Finding]
+    """Rule id -> its finding, for every status but pass."""
+    lacking: tuple[Coverage | Gap, ...]
+    """What could not be read in the subscriptions that its verdicts rest on."""

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 
     from auditor.bundle.kept import Interrupted
     from auditor.collect import Azure, Kept
-    from auditor.engine.explain import Explained
     from auditor.inputs import Inputs
-    from auditor.model import Results
+    from auditor.model import Explained, Results
     from auditor.rulebook import Rulebook
     from auditor.standard import WaiverEntry
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlglot
@@ -11,42 +10,18 @@ from sqlglot import exp
 from auditor.document import did_you_mean
 from auditor.errors import UsageError
 from auditor.inventory.facts import tables
-from auditor.model import Status
+from auditor.model import Explained, Status
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from auditor.inventory.facts import Facts
-    from auditor.model import Coverage, Finding, Gap, Results, RuleResult
+    from auditor.model import Results
     from auditor.rulebook import Rule
 
 _NAMED = 8
 """So many ids are told where a name means several resources."""
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """One resource with its facts and verdicts."""
-
-    resource_id: str
-    resource_type: str
-    name: str
-    subscription: str
-    """Name of its subscription, or its id; "" for what belongs to none."""
-    row: Mapping[str, Any]
-    """Its row in the table that rules read it from."""
-    chain: Mapping[str, Any]
-    """Of a VM, its row in `protection`; empty for others."""
-    days: tuple[int, int] | None
-    """Of a VM with a daily promise whose points were read: days that can be judged, days without a point."""
-    verdicts: tuple[tuple[RuleResult, Status], ...]
-    """Every rule on its kind, worst first."""
-    findings: Mapping[str, Finding]
-    """Rule id -> its finding, for every status but pass."""
-    lacking: tuple[Coverage | Gap, ...]
-    """What could not be read in the subscriptions that its verdicts rest on."""
 
 
 def explain(facts: Facts, results: Results, findings: Path, wanted: str) -> Explained:
@@ -80,6 +55,7 @@ def explain(facts: Facts, results: Results, findings: Path, wanted: str) -> Expl
         name=found["resource_name"],
         subscription=found["subscription_name"] or found["subscription_id"],
         row=row,
+        meanings={column.name: column.doc for column in tables()[table]},
         chain=chain[0] if chain else {},
         days=_days(facts, row["resource_no"]) if kind == "vm" else None,
         verdicts=tuple(verdicts),
@@ -101,6 +77,8 @@ def _found(facts: Facts, wanted: str, kinds: set[str]) -> dict[str, Any]:
         """,
         {"wanted": wanted.strip().rstrip("/")},
     )
+    # A backup item bears the name of its VM; who says the name means the VM.
+    rows = [row for row in rows if row["resource_type"] != "protected_item"] or rows
     if len(rows) == 1:
         return rows[0]
     if rows:

@@ -303,7 +303,13 @@ class _Layout:
             ("waiver_id", "reason", "approver", "expires_on", "ticket"),
             [(w.id, w.reason, w.approver, w.expires_on.isoformat(), w.ticket) for w in waivers],
         )
-        names = (f"SELECT resource_no, resource_name FROM raw.{t.name}" for t in catalogue.tables() if t.keyed)
+        own = {"protected_item": "coalesce(friendly_name, resource_name)"}
+        names = [
+            f"SELECT resource_no, {own.get(t.name, 'resource_name')} AS resource_name FROM raw.{t.name}"
+            for t in catalogue.tables()
+            if t.keyed
+        ]
+        names += [f"SELECT {n}, {quote(name)}" for n, name in facts.numbered(self._standard, waivers)]
         self._con.execute(f"CREATE VIEW named AS {' UNION ALL '.join(names)}")
 
     def _fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -17,7 +17,7 @@ SELECT
     n.resource_name                      AS resource_name,        -- name as created
     split_part(f.resource_id, '/', 5)    AS resource_group,       -- lower-cased name of the resource group
     split_part(f.resource_id, '/', 3)    AS subscription_id,      -- lower-cased GUID
-    s.resource_name                      AS subscription_name,    -- name of the subscription
+    coalesce(s.resource_name, '')        AS subscription_name,    -- name of the subscription
     f.waiver_id                          AS waiver_id,            -- waiver that covers the fail, or did before it expired; null = none
     w.reason                             AS waiver_reason,        -- why it was granted
     w.approver                           AS waiver_approver,      -- by whom

@@ -257,7 +257,7 @@ def _headed(path: Path) -> tuple[dict[str, str], str]:
 
 def columns(sql: str) -> list[Column]:
     """Read the documented columns of a shape or view: `AS name, -- words`."""
-    return [Column(name, doc.strip()) for name, doc in re.findall(r"\bAS (\w+),?\s*-- (.+)", sql)]
+    return [Column(name, doc.strip()) for name, doc in re.findall(r"\bAS (\w+),? *-- (.+)", sql)]
 
 
 def described(sql: str) -> dict[str, Description]:

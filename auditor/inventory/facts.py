@@ -281,12 +281,10 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     _fill(con, "confirmed", "table_name VARCHAR, subscription_id VARCHAR", confirmed)
     prices = [(sku.casefold(), price) for sku, price in file.cost.snapshot_gib_month.items()]
     _fill(con, "price", "sku VARCHAR, gib_month DOUBLE", prices)
-    # Subjects that Azure knows nothing of have numbers below zero.
-    named = [(-1 - n, rule.name, rule.tier, rule.owner) for n, rule in enumerate(given.standard.file.classes)]
-    unnamed = (-1 - len(named), UNCLASSIFIED, file.default_tier, None)
-    _fill(con, "declared_class", _CLASS_COLUMNS, [*named, unnamed])
-    about = [(-1 - len(named) - 1 - n, *_waiver(waiver)) for n, waiver in enumerate(given.waivers)]
-    _fill(con, "declared_waiver", _WAIVER_COLUMNS, about)
+    classes = [(rule.name, rule.tier, rule.owner) for rule in file.classes] + [(UNCLASSIFIED, file.default_tier, None)]
+    numbers = iter(numbered(given.standard, given.waivers))
+    _fill(con, "declared_class", _CLASS_COLUMNS, [(next(numbers)[0], *row) for row in classes])
+    _fill(con, "declared_waiver", _WAIVER_COLUMNS, [(next(numbers)[0], *_waiver(waiver)) for waiver in given.waivers])
     _declare(con, given.evidence)
     _fill(con, "sampled", "resource_id VARCHAR", [(item_id,) for item_id in given.sampled or ()])
     columns_ = "kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ, last_seen TIMESTAMPTZ, value VARCHAR"
@@ -295,7 +293,8 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
         # Bundles of older versions know less.
         con.execute(
             f"INSERT INTO known BY NAME "
-            f"SELECT * FROM read_parquet({quote(str(given.history))}, hive_partitioning = false)"
+            f"SELECT kind, key, first_seen, * EXCLUDE (kind, key, first_seen) "
+            f"FROM read_parquet({quote(str(given.history))}, hive_partitioning = false)"
         )
 
 
@@ -330,6 +329,12 @@ def _fill(con: duckdb.DuckDBPyConnection, table: str, form: str, rows: Iterable[
     con.execute(f"CREATE TABLE {table} ({form})")
     for row in rows:
         con.execute(f"INSERT INTO {table} VALUES ({', '.join('?' for _ in row)})", list(row))
+
+
+def numbered(standard: Standard, waivers: Sequence[Waiver]) -> list[tuple[int, str]]:
+    """Give the subjects that Azure knows nothing of, classes and then waivers, with a number below zero and a name."""
+    names = [*(rule.name for rule in standard.file.classes), UNCLASSIFIED, *(waiver.id for waiver in waivers)]
+    return [(-1 - number, name) for number, name in enumerate(names)]
 
 
 _CLASS_COLUMNS = "resource_no INTEGER, name VARCHAR, tier VARCHAR, owner VARCHAR"

@@ -5,15 +5,13 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from auditor.inventory.facts import tables
 from auditor.model import Coverage, Status
 from auditor.report import remedy, wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from auditor.engine.explain import Explained
-    from auditor.model import Finding, Results, RuleResult
+    from auditor.model import Explained, Finding, Results, RuleResult
 
 _WIDTH = 100
 _HIDDEN = ("resource_no", "resource_id", "resource_name", "resource_group", "subscription_id", "class", "tier", "owner")
@@ -82,10 +80,10 @@ def _wrapped(head: str, text: str) -> Iterator[str]:
 
 def _plain(told: Explained) -> Iterator[tuple[str, str]]:
     yield from _owned(told)
-    for column in tables()["policy_exemption" if told.resource_type == "waiver" else told.resource_type]:
-        value = told.row.get(column.name)
-        if value is not None and column.name not in _HIDDEN and not column.name.endswith("_complete"):
-            yield column.name, f"{wording.read_value(column.name, value)}  ({column.doc})"
+    for name, meaning in told.meanings.items():
+        value = told.row.get(name)
+        if value is not None and name not in _HIDDEN and not name.endswith("_complete"):
+            yield name, f"{wording.read_value(name, value)}  ({meaning})"
 
 
 def _owned(told: Explained) -> Iterator[tuple[str, str]]:

@@ -143,6 +143,13 @@ def differing(clean: Verdicts, got: Verdicts) -> dict[tuple[str, str], str]:
     return {key: f"{clean[key]} -> {got[key]}" for key in got if clean[key] != got[key]}
 
 
+ON_POINTS = {
+    "backup-rpo-breached", "recovery-points-missing", "snapshot-daily-missing", "recovery-points-gfs-gap",
+    "backup-not-vaulted", "oldest-point-younger-than-retention", "retention-reduced", "vm-disk-excluded",
+}  # fmt: skip
+"""Rules that look at the points of an item."""
+
+
 def of_compute(verdicts_: Verdicts) -> set[tuple[str, str]]:
     """Give what was judged of machines, disks and snapshots."""
     return {(rule, i) for rule, i in verdicts_ if "/providers/microsoft.compute/" in i}

@@ -118,9 +118,14 @@ def test_where_the_standard_accepts_a_sample_the_rest_is_not_applicable(
     standard = tmp_path / "standard.yaml"
     text = default_inputs().standard.text
     standard.write_text(text.replace("accept_sampling: false", "accept_sampling: true"))
-    from auditor import inputs  # noqa: PLC0415 - only here
+    from auditor import assets, inputs  # noqa: PLC0415 - only here
 
-    made = audit_at(azure, tmp_path / "s", scope=Scope(recovery_points="sample:4"), given=inputs.read(standard))
+    made = audit_at(
+        azure,
+        tmp_path / "s",
+        scope=Scope(recovery_points="sample:4"),
+        given=inputs.read(standard, beside=assets.samples()),
+    )
     changed = {key: status for key, status in verdicts(made).items() if status != clean[key]}
     assert set(changed.values()) == {"not_applicable"}
     assert pipeline.read(made).run.complete
@@ -184,7 +189,7 @@ def test_stopped_while_it_is_judged_nothing_is_read_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "evaluate", stopped)
+        patch.setattr(pipeline, "_evaluate", stopped)
         with pytest.raises(KeyboardInterrupt):
             audit_at(azure, tmp_path)
     azure.log.clear()

@@ -79,7 +79,7 @@ def test_the_same_for_machines(store: Path) -> None:
     assert made["resource_type"] == "vm"
     assert made["protection"]["policy_daily_days"] == 14
     failed = [v["rule"] for v in made["verdicts"] if v["status"] == "fail"]
-    assert failed == ["retention-daily-below-standard"]
+    assert failed == ["retention-daily-below-standard", "snapshot-daily-missing"]
     assert len(made["verdicts"]) > 15
 
 

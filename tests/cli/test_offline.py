@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditor import bundle as bundles
+from auditor import rulebook
 from auditor.bundle import Bundle
 from tests.azure.runs import verdicts
 from tests.cli.conftest import tree
@@ -23,7 +24,7 @@ WAIVE_ALL = """\
 waivers:
   - id: {name}
     rule: {rule}
-    match: {{subscription: ["Sub A", "Sub B", "Sub C"]}}
+    match: {{any: [{{subscription: ["Sub A", "Sub B", "Sub C"]}}, {{resource_id: ["auditor:*", "/providers/*"]}}]}}
     reason: r
     compensating_control: c
     requester: a@example.com
@@ -81,18 +82,7 @@ def test_other_inputs_go_to_a_folder_of_their_own(alone: Path, auditor: Auditor,
     assert bundles.find(str(alone), tmp_path).damage() == []
 
 
-RULES = (
-    "vm-unprotected",
-    "vm-protection-stopped",
-    "vm-snapshot-only",
-    "backup-rpo-breached",
-    "recovery-points-missing",
-    "retention-daily-below-standard",
-    "retention-weekly-below-standard",
-    "retention-monthly-below-standard",
-    "snapshot-orphaned",
-    "snapshot-stale",
-)
+RULES = tuple(rule.id for rule in rulebook.read().rules)
 
 
 @pytest.mark.parametrize(("end", "code"), [("2026-12-20", 0), ("2026-11-21", 1)])

@@ -84,7 +84,7 @@ def test_findings_are_those_that_were_sealed(asked: Asked, finished: Audited) ->
             assert row["fingerprint"] == known.fingerprint
             assert row["evidence"] is not None
             assert isinstance(row["evidence"], dict)
-    titles = {rule.id: (rule.title, rule.area, rule.resource_type) for rule in finished.results.rules}
+    titles = {rule.id: (rule.title, rule.area, rule.resource_type) for rule in finished.results.rules if rule.evaluated}
     assert {row["rule"]: (row["title"], row["area"], row["resource_type"]) for row in found} == titles
 
 
@@ -124,10 +124,14 @@ def test_every_table_on_offer_has_the_columns_that_are_documented(finished: Audi
     con.close()
 
 
+UNUSED = {"backup_run", "earlier_guard", "policy_exemption", "restore_test"}
+
+
 def test_a_table_laid_out_alone_is_what_rules_see(finished: Audited, tmp_path: Path) -> None:
     bundle = finished.bundle
     covered = bundle.covered()
     from auditor import standard  # noqa: PLC0415
+    from auditor.standard import evidence  # noqa: PLC0415
 
     given = Circumstances(
         bundle.as_of,
@@ -137,7 +141,9 @@ def test_a_table_laid_out_alone_is_what_rules_see(finished: Audited, tmp_path: P
         second=covered.second,
         sampled=covered.sampled,
         history=bundle.history,
+        evidence=evidence.of_bundle(bundle.folder),
     )
+    empty: set[str] = set()
     with Facts.open(bundle.inventory, given) as whole:
         for number, name in enumerate(facts.tables()):
             copies = tmp_path / str(number)
@@ -146,7 +152,10 @@ def test_a_table_laid_out_alone_is_what_rules_see(finished: Audited, tmp_path: P
             alone = con.execute(f"SELECT * FROM {name} ORDER BY ALL").fetchall()
             con.close()
             assert alone == whole.con.execute(f"SELECT * FROM {name} ORDER BY ALL").fetchall(), name
-            assert alone, name
+            if not alone:
+                empty.add(name)
+    # The estate has no jobs, no policies of Azure, no tests of restores, and a first run knows nothing of earlier ones.
+    assert empty == UNUSED
 
 
 def test_coverage_gaps_and_history_can_be_read(asked: Asked, finished: Audited) -> None:

@@ -71,7 +71,7 @@ def test_judged_again_what_it_never_asked_for_is_unknown(sealed: Bundle, tmp_pat
     made = pipeline.read(old, findings=again)
     before = verdicts(sealed)
     changed = {(f.rule, f.status.value) for f in made.findings if before[f.rule, f.resource_id] != f.status.value}
-    assert changed == {("vm-snapshot-only", "unknown")}
+    assert changed == {("vm-snapshot-only", "unknown"), ("snapshot-daily-missing", "unknown")}
 
 
 def test_without_its_raw_answers_it_is_of_no_use(sealed: Bundle, tmp_path: Path) -> None:
