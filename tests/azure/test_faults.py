@@ -87,6 +87,7 @@ UNSEEN_RESOURCES = {
     "a row comes twice and displaces another",
     "results are cut short without a token",
     "the list of VMs never comes whole",
+    "the list of disks never comes whole",
 }
 """Where resources themselves are missing: they can have no verdict, but their subscription counts as not read."""
 

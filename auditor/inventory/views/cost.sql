@@ -9,6 +9,7 @@ WHERE i.policy_id IS NOT NULL AND v.excluded_code IS NULL AND i.state NOT IN ('s
 CREATE TABLE backup_policy AS
 -- table: backup_policy: policies of Azure VM backup in concerned vaults; one row each
 WITH used AS (SELECT policy_id, count(DISTINCT vm_no) AS vm_count FROM policy_user GROUP BY 1),
+     loose AS (SELECT DISTINCT vault_id FROM item WHERE policy_id IS NULL AND state NOT IN ('stopped', 'soft_deleted')),
      listed AS (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name = 'protected_item' GROUP BY 1)
 SELECT
     p.resource_no                        AS resource_no,          -- key within this bundle
@@ -18,7 +19,9 @@ SELECT
     p.vault_id                           AS vault_id,             -- lower-cased ARM id
     w.resource_name                      AS vault_name,           -- name of the vault
     w.resource_group                     AS vault_group,          -- resource group of the vault
+    p.backup_management_type IS NOT NULL AS kind_sent,            -- false: Azure did not say what it is a policy of
     coalesce(u.vm_count, 0)              AS vm_count,             -- judged VMs with an active item under it
+    o.vault_id IS NOT NULL               AS policyless_item,      -- its vault has an active item whose policy was not sent
     p.protected_items_count              AS stated_item_count,    -- items that use it, as Azure counts them
     coalesce(p.retention_policy_type, '') = 'LongTermRetentionPolicy'
         OR coalesce(p.daily_count, p.weekly_count, p.monthly_count, p.yearly_count) IS NOT NULL AS retention_known, -- Azure sent its retention
@@ -35,10 +38,11 @@ CROSS JOIN setting s
 JOIN vault w ON w.resource_id = p.vault_id
 JOIN live_vault x ON x.resource_no = w.resource_no
 LEFT JOIN used u ON u.policy_id = p.resource_id
+LEFT JOIN loose o ON o.vault_id = p.vault_id
 LEFT JOIN listed l ON l.subscription_id = p.subscription_id
 LEFT JOIN known_subscription k ON k.subscription_id = p.subscription_id
 JOIN tenant n ON n.tenant_id = coalesce(k.tenant_id, '')
-WHERE lower(p.backup_management_type) = 'azureiaasvm';
+WHERE lower(coalesce(p.backup_management_type, 'azureiaasvm')) = 'azureiaasvm';
 
 CREATE TABLE policy_span AS
 -- table: policy_span: how long each policy keeps each kind of points, and how long the tiers of its VMs want them; one row a policy and kind
