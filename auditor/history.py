@@ -9,6 +9,7 @@ from auditor.bundle import Bundle
 from auditor.bundle.raw import SubjectReader
 from auditor.collect import JOBS_DAYS
 from auditor.inventory.database import connect
+from auditor.inventory.facts import lay_keys
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
             can't be read.
         `finding` -- key: `<rule>/<resource id>`, of those that did not pass when last looked at.
         `promise` -- a protected item with its policy and what that keeps daily, so that a changed policy begins anew;
-            see the macro in inventory/resources.sql.
+            see inventory/keys.sql.
         `retention` -- key: `<item id>|<days>|<days>|<days>|<days>`, what the item's policy keeps daily, weekly,
             monthly and yearly; value: the four. Those of before stay for a while: they show what was cut.
         `guard` -- key: `<vault id>|…`; value: `soft delete days|soft delete state|immutability` of the vault.
@@ -97,6 +98,7 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         covered: what of them could not be read.
     """
     con = connect()
+    lay_keys(con)
     con.execute(
         "CREATE TABLE known (kind VARCHAR, key VARCHAR, first_seen TIMESTAMPTZ, last_seen TIMESTAMPTZ, value VARCHAR)"
     )
@@ -129,7 +131,7 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         "AND key NOT IN (SELECT resource_id FROM vault)"
     )
     con.execute(
-        "INSERT INTO known SELECT 'promise', concat_ws('|', i.resource_id, p.resource_id, p.schedule, p.daily_count, "
+        "INSERT INTO known SELECT 'promise', promise(i.resource_id, p.resource_id, p.schedule, p.daily_count, "
         "p.daily_unit) AS key, $1, NULL, NULL FROM protected_item i "
         "JOIN backup_policy p ON p.resource_id = i.policy_id "
         "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'promise')",
@@ -179,13 +181,9 @@ def _orphans(con: duckdb.DuckDBPyConnection, as_of: datetime, searched: Sequence
     )
 
 
-_DAYS = (
-    "round({0}_count * CASE lower({0}_unit) WHEN 'days' THEN 1 WHEN 'weeks' THEN 7 WHEN 'months' THEN 30.4375 "
-    "WHEN 'years' THEN 365.25 END, 2)::DECIMAL(9, 2)"
-)
-_KEPT = ", ".join(f"coalesce({_DAYS.format(f'p.{kind}')}, 0)" for kind in ("daily", "weekly", "monthly", "yearly"))
 _STATES = {
-    "retention": f"SELECT i.resource_id AS subject, concat_ws('|', {_KEPT}) AS value FROM protected_item i "
+    "retention": "SELECT i.resource_id AS subject, spans(p.daily_count, p.daily_unit, p.weekly_count, p.weekly_unit, "
+    "p.monthly_count, p.monthly_unit, p.yearly_count, p.yearly_unit) AS value FROM protected_item i "
     "JOIN backup_policy p ON p.resource_id = i.policy_id WHERE lower(p.backup_management_type) = 'azureiaasvm'",
     "guard": "SELECT v.resource_id AS subject, concat_ws('|', coalesce(v.soft_delete_days, c.soft_delete_days, 0), "
     "lower(coalesce(v.soft_delete_state, c.soft_delete_state, '')), lower(coalesce(v.immutability_state, ''))) "

@@ -374,7 +374,7 @@ class WaiverRecord:
     expires_on: date
     ticket: str
     state: str
-    """`valid`, `expiring` (within 30 days), `expired`."""
+    """`pending` (not yet approved), `valid`, `expiring` (within 30 days), `expired`."""
     matched: int
     """Fails that it covers (or covered, where expired)."""
     notes: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from auditor import __version__, bundle, gate, history, inputs, standard
+from auditor import __version__, bundle, gate, history, inputs
 from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import FirstKept, Scope, collect
 from auditor.engine import damaged, results
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from auditor.collect import Azure, Kept
     from auditor.inputs import Inputs
     from auditor.model import Explained, Results
-    from auditor.rulebook import Rulebook
+    from auditor.rulebook import Rule
     from auditor.standard import WaiverEntry
 
     Tell: TypeAlias = Callable[[str, str], None]
@@ -219,9 +219,8 @@ def read(
         moment,
         given.responses,
     )
-    about = _circumstances(found, found.covered(), given, moment)
     with damaged.reading(found, findings):
-        with _inventory(found) as folder, Facts.open(folder, about) as facts:
+        with _facts(found, given, moment) as facts:
             made = results.read(judged, facts)
         allowed = found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete
         judgement = gate.judge(
@@ -242,14 +241,12 @@ def explain(found: Bundle, wanted: str) -> tuple[Results, Explained]:
     """
     given = inputs.sealed(found)
     made = read(found, given)
-    with damaged.reading(found), _inventory(found) as folder:
-        about = _circumstances(found, found.covered(), given, found.as_of)
-        with Facts.open(folder, about) as facts:
-            return made, explaining.explain(facts, made, found.folder / "findings", wanted)
+    with damaged.reading(found), _facts(found, given) as facts:
+        return made, explaining.explain(facts, made, found.folder / "findings", wanted)
 
 
-def read_by_rule(found: Bundle, rule: str, wanted: str) -> tuple[Rulebook, Explained, list[tuple[str, Any, str]]]:
-    """Give what a rule reads of one resource: column, value and meaning, the demands of its tier among them.
+def read_by_rule(found: Bundle, rule: str, wanted: str) -> tuple[Rule, Mapping[str, Any], Explained]:
+    """Give a rule with its parameters as set, and what is known of one resource that it is about.
 
     Raises:
         UsageError: there is no such rule, it is about another kind, or nothing is called so.
@@ -260,7 +257,13 @@ def read_by_rule(found: Bundle, rule: str, wanted: str) -> tuple[Rulebook, Expla
     if all(known.id != rule for known, _ in told.verdicts):
         said = f"rule {rule} is about each {judged.file.resource_type}, {told.name} is a {told.resource_type}"
         raise UsageError(said, "name a resource of that kind")
-    return book, told, explaining.read_by(judged, told)
+    return judged, book.params[rule], told
+
+
+def register(found: Bundle, waivers: Sequence[WaiverEntry]) -> tuple[list[waiving.Reach], list[dict[str, Any]]]:
+    """Give what each waiver would cover in a run, and the exemptions of Azure Policy that stand beside them."""
+    with damaged.reading(found), _facts(found, inputs.sealed(found), only=("policy_exemption",)) as facts:
+        return waiving.reach(facts, found.folder / "findings", waivers), waiving.exemptions(facts)
 
 
 def verify(found: Bundle, tell: Tell = silent) -> Iterator[tuple[str, list[str]]]:
@@ -276,26 +279,6 @@ def verify(found: Bundle, tell: Tell = silent) -> Iterator[tuple[str, list[str]]
     with damaged.reading(found):
         wrong = differences(found.folder / "findings", again)
     yield "the verdicts follow from the evidence", wrong
-
-
-def register(found: Bundle, waivers: Sequence[WaiverEntry]) -> tuple[list[waiving.Reach], list[dict[str, Any]]]:
-    """Give what each waiver would cover in a run, and the exemptions of Azure Policy that stand beside them."""
-    covered = found.covered()
-    given = Circumstances(
-        found.as_of,
-        standard.read(found.folder / "standard.yaml"),
-        covered.coverage,
-        covered.gaps,
-        covered.second,
-        covered.sampled,
-        found.history,
-    )
-    with (
-        damaged.reading(found),
-        _inventory(found) as folder,
-        Facts.open(folder, given, only=("policy_exemption",)) as facts,
-    ):
-        return waiving.reach(facts, found.folder / "findings", waivers), waiving.exemptions(facts)
 
 
 def wanted_reports(asked: Sequence[str], read: Sequence[object] = ()) -> dict[str, Path | None]:
@@ -383,6 +366,16 @@ def _inventory(place: Bundle | bundle.Draft) -> Iterator[Path]:
     with TemporaryDirectory(prefix="auditor-") as scratch:
         tables.build(Path(scratch), place.pages, place.as_of)
         yield Path(scratch)
+
+
+@contextmanager
+def _facts(
+    found: Bundle, given: Inputs, moment: datetime | None = None, *, only: Sequence[str] | None = None
+) -> Iterator[Facts]:
+    """Open a bundle's tables; all views, or these and what they rest on."""
+    about = _circumstances(found, found.covered(), given, moment or found.as_of)
+    with _inventory(found) as folder, Facts.open(folder, about, only=only) as facts:
+        yield facts
 
 
 def _circumstances(place: Bundle | bundle.Draft, covered: Covered, given: Inputs, as_of: datetime) -> Circumstances:

@@ -86,17 +86,18 @@ def _show_for(rule: str, resource: str, options: dict[str, Any]) -> int:
     from auditor import bundle as bundles  # noqa: PLC0415
     from auditor import pipeline  # noqa: PLC0415
     from auditor.cli.terminal import printable  # noqa: PLC0415
+    from auditor.engine.explain import read_by  # noqa: PLC0415
     from auditor.report import wording  # noqa: PLC0415
 
-    book, told, read = pipeline.read_by_rule(bundles.find("latest", options["store"]), rule, resource)
-    params = dict(book.params[rule])
+    judged, params, told = pipeline.read_by_rule(bundles.find("latest", options["store"]), rule, resource)
+    read = read_by(judged, told)
     if options["form"] == "json":
         reads = [{"column": name, "value": wording.plain(value), "meaning": doc} for name, value, doc in read]
-        _tell_json({"rule": rule, "resource_id": told.resource_id, "params": params, "reads": reads})
+        _tell_json({"rule": rule, "resource_id": told.resource_id, "params": dict(params), "reads": reads})
         return ExitCode.OK
     click.echo(printable(f"{rule} for {told.name}\n  {told.resource_id}\n"))
     rows = [(name, wording.read_value(name, value), doc) for name, value, doc in read]
-    rows += [(f"${name}", str(value), book.get(rule).file.params[name].doc) for name, value in params.items()]
+    rows += [(f"${name}", str(value), judged.file.params[name].doc) for name, value in params.items()]
     widths = [max((len(row[n]) for row in rows), default=0) for n in range(2)]
     for name, value, doc in rows:
         click.echo(printable(f"{name:<{widths[0]}}  {value:<{min(widths[1], 40)}}  {doc}"))

@@ -60,10 +60,8 @@ def records(
             notes.append(f"not in force before it is approved, on {waiver.approved_on}")
         elif matched == 0:
             notes.append("covers no fail of this run")
-        elif population and 100 * matched / population > BROAD_PCT:
-            notes.append(
-                f"covers {matched} of {population} ({100 * matched / population:.0f} %), more than {BROAD_PCT:.0f} %"
-            )
+        elif said := _broad(matched, population):
+            notes.append(said)
         if 0 < left <= EXPIRING_DAYS:
             notes.append(f"ends in {left} days")
         made.append(
@@ -78,7 +76,7 @@ def records(
                 approved_on=waiver.approved_on,
                 expires_on=waiver.expires_on,
                 ticket=waiver.ticket,
-                state="expired" if left <= 0 else "expiring" if left <= EXPIRING_DAYS else "valid",
+                state=state(waiver, today),
                 matched=matched,
                 notes=tuple(notes),
             )
@@ -159,11 +157,14 @@ def faults(
     if waiver.match.takes_all:
         said.append("selects everything")
     if found is not None and waiver.rule in known:
-        share = 100 * found.matched / found.population if found.population else 0.0
         if found.matched == 0:
             said.append("covers no fail of the run")
-        elif share > BROAD_PCT:
-            said.append(
-                f"covers {found.matched} of {found.population} resources ({share:.0f} %), more than {BROAD_PCT:.0f} %"
-            )
+        elif broad := _broad(found.matched, found.population):
+            said.append(broad)
     return said
+
+
+def _broad(matched: int, population: int) -> str:
+    """Say that a waiver covers too much of what its rule judged; "" where it does not."""
+    share = 100 * matched / population if population else 0.0
+    return f"covers {matched} of {population} ({share:.0f} %), more than {BROAD_PCT:.0f} %" if share > BROAD_PCT else ""

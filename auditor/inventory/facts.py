@@ -104,6 +104,7 @@ class Facts:
             rows = f"SELECT * FROM read_parquet({quote(str(path))}, hive_partitioning = false)"
             con.execute(f"CREATE VIEW raw.{table.name} AS {rows}")
         _inputs(con, given)
+        lay_keys(con)
         con.execute(_sql("resources"))
         for step in _steps(given.standard, only):
             con.execute(step)
@@ -138,6 +139,11 @@ class Facts:
         """Count the resources of a kind."""
         found = self.con.execute(f"SELECT count(*) FROM {resource_type}").fetchone()
         return int(found[0]) if found else 0
+
+
+def lay_keys(con: duckdb.DuckDBPyConnection) -> None:
+    """Create the macros that make the keys of history.parquet."""
+    con.execute(_sql("keys"))
 
 
 def views(standard: Standard) -> tuple[str, str, str]:
@@ -268,7 +274,9 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
     }
     wanted = ", ".join(f"${name}::{kind} AS {name}" for name, (kind, _) in settings.items())
     con.execute(f"CREATE TABLE setting AS SELECT {wanted}", {name: value for name, (_, value) in settings.items()})
-    _fill(con, "tier", _TIER_COLUMNS, [_tier(name, tier) for name, tier in given.standard.tiers.items()])
+    tiers = [_tier(name, tier) for name, tier in given.standard.tiers.items()]
+    form = ", ".join(f"{name} {kind}" for name, (kind, _) in tiers[0].items())
+    _fill(con, "tier", form, [[value for _, value in tier.values()] for tier in tiers])
     covered = [(row.table, row.subscription_id, row.state.whole) for row in given.coverage]
     _fill(con, "covered", "table_name VARCHAR, subscription_id VARCHAR, whole BOOLEAN", covered)
     # Evidence of an older version may lack whole tables: what was never asked for proves nothing by being absent.
@@ -351,21 +359,6 @@ _RUNBOOK_COLUMNS = (
     "title VARCHAR, class VARCHAR, tier VARCHAR, scenario VARCHAR, url VARCHAR, sha256 VARCHAR, reviewed_on DATE, "
     "owner VARCHAR"
 )
-_TIER_COLUMNS = (
-    "tier VARCHAR, severity_shift INTEGER, backup_required BOOLEAN, rpo_hours DOUBLE, vault_rpo_hours DOUBLE, "
-    "rto_hours DOUBLE, success_pct DOUBLE, every_hours DOUBLE, daily_keep_days DOUBLE, weekly_keep_days DOUBLE, "
-    "monthly_keep_days DOUBLE, yearly_keep_days DOUBLE, daily_max_days DOUBLE, weekly_max_days DOUBLE, "
-    "monthly_max_days DOUBLE, yearly_max_days DOUBLE, weekly_compliance BOOLEAN, archive_after_days DOUBLE, "
-    "max_missing_pct DOUBLE, max_gap_days DOUBLE, require_all_disks BOOLEAN, app_consistent BOOLEAN, "
-    "snapshot_daily_keep_days DOUBLE, snapshot_accept VARCHAR[], snapshot_max_missing INTEGER, "
-    "redundancy_accept VARCHAR[], cross_region_restore BOOLEAN, soft_delete_keep_days DOUBLE, "
-    "soft_delete_always_on BOOLEAN, immutability VARCHAR, immutability_keep_days DOUBLE, mua_required BOOLEAN, "
-    "mua_guard_elsewhere BOOLEAN, private_endpoint BOOLEAN, cmk_required BOOLEAN, cmk_double BOOLEAN, "
-    "alert_job_failures BOOLEAN, alert_routed BOOLEAN, alert_diagnostics BOOLEAN, log_keep_days DOUBLE, "
-    "test_cadence_days DOUBLE, test_sample_pct DOUBLE, test_sample_min INTEGER, test_types VARCHAR[], "
-    "test_isolated BOOLEAN, test_cross_region_days DOUBLE, runbook_max_age_days DOUBLE, runbook_scenarios VARCHAR[]"
-)
-"""The demands of a tier, as numbers; null = not demanded."""
 
 
 def _kept(text: str | None) -> float | None:
@@ -383,7 +376,8 @@ def _waiver(waiver: Waiver) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _tier(name: str, tier: Tier) -> tuple[Any, ...]:
+def _tier(name: str, tier: Tier) -> dict[str, tuple[str, Any]]:
+    """Give the demands of a tier, as numbers, by column with its type; null = not demanded."""
     backup = tier.backup or Backup(max_missing_pct=0, require_all_disks=False)
     snapshot = tier.snapshot or SnapshotTier()
     vault = tier.vault or VaultTier()
@@ -391,21 +385,56 @@ def _tier(name: str, tier: Tier) -> tuple[Any, ...]:
     soft_delete, immutability = vault.soft_delete or SoftDelete(), vault.immutability
     guard, key, alerts = vault.mua or MultiUser(), vault.cmk or Cmk(), vault.alerts or Alerts()
     proof, runbooks = tier.restore_test or RestoreTest(), tier.runbooks or Runbooks()
-    spans = (backup.daily, backup.weekly, backup.monthly, backup.yearly)
-    return (
-        name, tier.severity_shift, tier.backup is not None, _lasting(tier.rpo), _lasting(tier.vault_rpo),
-        _lasting(tier.rto), tier.success_pct, _lasting(backup.every), *(_kept(span.keep) for span in spans),
-        *(_kept(span.max) for span in spans), backup.weekly.compliance, _kept(backup.archive_after),
-        backup.max_missing_pct, days(backup.max_gap), backup.require_all_disks, backup.app_consistent,
-        _kept(snapshot.daily_keep), snapshot.accept, snapshot.max_missing,
-        redundancy, vault.cross_region_restore, _kept(soft_delete.keep),
-        soft_delete.always_on, immutability and immutability.state,
-        _kept(immutability.time_based_keep) if immutability else None, guard.required, guard.guard_other_subscription,
-        vault.private_endpoint, key.required, key.double,
-        alerts.job_failures, alerts.routed, alerts.diagnostics, _kept(alerts.log_keep),
-        _kept(proof.cadence), proof.sample_pct, proof.sample_min, proof.types,
-        proof.isolated_target, _kept(proof.cross_region_cadence), _kept(runbooks.max_age), runbooks.scenarios,
-    )  # fmt: skip
+    return {
+        "tier": ("VARCHAR", name),
+        "severity_shift": ("INTEGER", tier.severity_shift),
+        "backup_required": ("BOOLEAN", tier.backup is not None),
+        "rpo_hours": ("DOUBLE", _lasting(tier.rpo)),
+        "vault_rpo_hours": ("DOUBLE", _lasting(tier.vault_rpo)),
+        "rto_hours": ("DOUBLE", _lasting(tier.rto)),
+        "success_pct": ("DOUBLE", tier.success_pct),
+        "every_hours": ("DOUBLE", _lasting(backup.every)),
+        "daily_keep_days": ("DOUBLE", _kept(backup.daily.keep)),
+        "weekly_keep_days": ("DOUBLE", _kept(backup.weekly.keep)),
+        "monthly_keep_days": ("DOUBLE", _kept(backup.monthly.keep)),
+        "yearly_keep_days": ("DOUBLE", _kept(backup.yearly.keep)),
+        "daily_max_days": ("DOUBLE", _kept(backup.daily.max)),
+        "weekly_max_days": ("DOUBLE", _kept(backup.weekly.max)),
+        "monthly_max_days": ("DOUBLE", _kept(backup.monthly.max)),
+        "yearly_max_days": ("DOUBLE", _kept(backup.yearly.max)),
+        "weekly_compliance": ("BOOLEAN", backup.weekly.compliance),
+        "archive_after_days": ("DOUBLE", _kept(backup.archive_after)),
+        "max_missing_pct": ("DOUBLE", backup.max_missing_pct),
+        "max_gap_days": ("DOUBLE", days(backup.max_gap)),
+        "require_all_disks": ("BOOLEAN", backup.require_all_disks),
+        "app_consistent": ("BOOLEAN", backup.app_consistent),
+        "snapshot_daily_keep_days": ("DOUBLE", _kept(snapshot.daily_keep)),
+        "snapshot_accept": ("VARCHAR[]", snapshot.accept),
+        "snapshot_max_missing": ("INTEGER", snapshot.max_missing),
+        "redundancy_accept": ("VARCHAR[]", redundancy),
+        "cross_region_restore": ("BOOLEAN", vault.cross_region_restore),
+        "soft_delete_keep_days": ("DOUBLE", _kept(soft_delete.keep)),
+        "soft_delete_always_on": ("BOOLEAN", soft_delete.always_on),
+        "immutability": ("VARCHAR", immutability and immutability.state),
+        "immutability_keep_days": ("DOUBLE", _kept(immutability.time_based_keep) if immutability else None),
+        "mua_required": ("BOOLEAN", guard.required),
+        "mua_guard_elsewhere": ("BOOLEAN", guard.guard_other_subscription),
+        "private_endpoint": ("BOOLEAN", vault.private_endpoint),
+        "cmk_required": ("BOOLEAN", key.required),
+        "cmk_double": ("BOOLEAN", key.double),
+        "alert_job_failures": ("BOOLEAN", alerts.job_failures),
+        "alert_routed": ("BOOLEAN", alerts.routed),
+        "alert_diagnostics": ("BOOLEAN", alerts.diagnostics),
+        "log_keep_days": ("DOUBLE", _kept(alerts.log_keep)),
+        "test_cadence_days": ("DOUBLE", _kept(proof.cadence)),
+        "test_sample_pct": ("DOUBLE", proof.sample_pct),
+        "test_sample_min": ("INTEGER", proof.sample_min),
+        "test_types": ("VARCHAR[]", proof.types),
+        "test_isolated": ("BOOLEAN", proof.isolated_target),
+        "test_cross_region_days": ("DOUBLE", _kept(proof.cross_region_cadence)),
+        "runbook_max_age_days": ("DOUBLE", _kept(runbooks.max_age)),
+        "runbook_scenarios": ("VARCHAR[]", runbooks.scenarios),
+    }
 
 
 def _classified(standard: Standard) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from auditor.standard import Standard
 
-_GAPS = {"tenant", "covered", "gap"}
+_GAPS = {"tenant", "covered", "read_wholly", "gap"}
 """What tells of gaps. Who reads it names the tables that it wants whole."""
 
 

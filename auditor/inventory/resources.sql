@@ -6,15 +6,6 @@ CREATE MACRO folded(tags) AS
     list_transform(coalesce(map_entries(tags), []), lambda t: {'key': lower(trim(t.key)), 'value': trim(coalesce(t.value, ''))});
 CREATE MACRO hours_since(moment) AS
     round((epoch((SELECT as_of FROM setting)) - epoch(moment)) / 3600, 4);
-CREATE MACRO promise(item_id, policy_id, schedule, amount, unit) AS
-    concat_ws('|', item_id, policy_id, schedule, amount, unit);
-CREATE MACRO keep_days(amount, unit) AS
-    amount * (CASE lower(unit) WHEN 'days' THEN 1 WHEN 'weeks' THEN 7 WHEN 'months' THEN 30.4375 WHEN 'years' THEN 365.25 END)::DOUBLE;
-CREATE MACRO retained(item_id, daily, daily_unit, weekly, weekly_unit, monthly, monthly_unit, yearly, yearly_unit) AS
-    concat_ws('|', item_id, round(coalesce(keep_days(daily, daily_unit), 0), 2)::DECIMAL(9, 2),
-              round(coalesce(keep_days(weekly, weekly_unit), 0), 2)::DECIMAL(9, 2),
-              round(coalesce(keep_days(monthly, monthly_unit), 0), 2)::DECIMAL(9, 2),
-              round(coalesce(keep_days(yearly, yearly_unit), 0), 2)::DECIMAL(9, 2));
 CREATE MACRO month_of(day_no) AS  -- of a day since 1970-01-01: year * 12 + month - 1
     year(DATE '1970-01-01' + day_no::INTEGER) * 12 + month(DATE '1970-01-01' + day_no::INTEGER) - 1;
 
@@ -46,6 +37,10 @@ SELECT subscription_id, resource_name AS subscription_name, state, coalesce(tena
        list_distinct(list_transform(list_concat(coalesce(management_group_names, []), coalesce(management_group_titles, [])),
                                     lambda g: lower(g))) AS management_groups
 FROM raw.subscription;
+
+-- Where a table was read whole, so that absence is evidence.
+CREATE TABLE read_wholly AS
+SELECT table_name, subscription_id, bool_and(whole) AS whole FROM covered GROUP BY table_name, subscription_id;
 
 -- Subscriptions whose resources are judged; of the others only what protects a resource of these is.
 CREATE TABLE audited AS SELECT DISTINCT subscription_id FROM covered WHERE table_name = 'vm';

@@ -220,9 +220,12 @@ def _headline(results: Results, machines: Sequence[Machine], whole: Completeness
         return texts("headline.all_unknown", n=whole.unknown)
     if not judged:
         return texts("headline.no_machines", n=whole.read)
-    clean = sum(1 for machine in judged if charts.outcome(machine) in {Status.PASS, Status.NOT_APPLICABLE})
+    outcomes = [charts.outcome(machine) for machine in judged]
+    clean = sum(outcome in {Status.PASS, Status.NOT_APPLICABLE} for outcome in outcomes)
+    # A first run knows no history, so that every VM waits for some verdict.
+    waiting = outcomes.count(Status.NOT_YET_DUE)
     standard = results.run.standard
-    return texts(
+    said = texts(
         "headline.passed" if results.untested else "headline.conformity",
         n=clean,
         of=len(judged),
@@ -231,6 +234,7 @@ def _headline(results: Results, machines: Sequence[Machine], whole: Completeness
         standard=f"{standard.name} {standard.version}",
         as_of=wording.moment(results.run.as_of),
     )
+    return said + (texts("headline.not_due", n=waiting) if waiting else "")
 
 
 def _result(results: Results, machines: Sequence[Machine], texts: Texts) -> str:

@@ -9,8 +9,7 @@ WHERE i.policy_id IS NOT NULL AND v.excluded_code IS NULL AND i.state NOT IN ('s
 CREATE TABLE backup_policy AS
 -- table: backup_policy: policies of Azure VM backup in concerned vaults; one row each
 WITH used AS (SELECT policy_id, count(DISTINCT vm_no) AS vm_count FROM policy_user GROUP BY 1),
-     loose AS (SELECT DISTINCT vault_id FROM item WHERE policy_id IS NULL AND state NOT IN ('stopped', 'soft_deleted')),
-     listed AS (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name = 'protected_item' GROUP BY 1)
+     loose AS (SELECT DISTINCT vault_id FROM item WHERE policy_id IS NULL AND state NOT IN ('stopped', 'soft_deleted'))
 SELECT
     p.resource_no                        AS resource_no,          -- key within this bundle
     p.resource_id                        AS resource_id,          -- lower-cased ARM id
@@ -39,7 +38,7 @@ JOIN vault w ON w.resource_id = p.vault_id
 JOIN live_vault x ON x.resource_no = w.resource_no
 LEFT JOIN used u ON u.policy_id = p.resource_id
 LEFT JOIN loose o ON o.vault_id = p.vault_id
-LEFT JOIN listed l ON l.subscription_id = p.subscription_id
+LEFT JOIN read_wholly l ON l.table_name = 'protected_item' AND l.subscription_id = p.subscription_id
 LEFT JOIN known_subscription k ON k.subscription_id = p.subscription_id
 JOIN tenant n ON n.tenant_id = coalesce(k.tenant_id, '')
 WHERE lower(coalesce(p.backup_management_type, 'azureiaasvm')) = 'azureiaasvm';
@@ -71,9 +70,8 @@ FROM spans s WHERE s.span.keeps IS NOT NULL;
 
 CREATE TABLE protected_item AS
 -- table: protected_item: items of Azure VM backup whose VM is, or was, in scope; one row each
-WITH seen AS (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name = 'vm' GROUP BY 1),
-     -- A machine that was moved has a new id; only the name is left to find it by.
-     named AS (SELECT lower(resource_name) AS name, min(resource_id) AS vm_id, count(*) AS count FROM live_vm GROUP BY 1)
+-- A machine that was moved has a new id; only the name is left to find it by.
+WITH named AS (SELECT lower(resource_name) AS name, min(resource_id) AS vm_id, count(*) AS count FROM live_vm GROUP BY 1)
 SELECT
     i.resource_no                        AS resource_no,          -- key within this bundle
     i.resource_id                        AS resource_id,          -- lower-cased ARM id
@@ -102,7 +100,7 @@ SELECT
 FROM raw.protected_item i
 LEFT JOIN vm v ON v.resource_id = i.vm_id
 LEFT JOIN live_vault w ON w.resource_id = i.vault_id
-LEFT JOIN seen a ON a.subscription_id = split_part(i.vm_id, '/', 3)
+LEFT JOIN read_wholly a ON a.table_name = 'vm' AND a.subscription_id = split_part(i.vm_id, '/', 3)
 LEFT JOIN known o ON o.kind = 'orphan' AND o.key = i.resource_id
 LEFT JOIN named m ON m.name = lower(i.friendly_name)
 WHERE lower(coalesce(i.backup_management_type, 'azureiaasvm')) = 'azureiaasvm'

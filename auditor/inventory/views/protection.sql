@@ -219,8 +219,8 @@ LEFT JOIN beside b ON b.vm_no = v.resource_no
 LEFT JOIN left_disk x ON x.item_no = i.resource_no
 LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id
 LEFT JOIN live_vault w ON w.resource_id = i.vault_id
-LEFT JOIN known e ON e.kind = 'retention' AND e.key = retained(i.resource_id, p.daily_count, p.daily_unit, p.weekly_count,
-    p.weekly_unit, p.monthly_count, p.monthly_unit, p.yearly_count, p.yearly_unit)
+LEFT JOIN known e ON e.kind = 'retention' AND e.key = concat_ws('|', i.resource_id, spans(p.daily_count, p.daily_unit,
+    p.weekly_count, p.weekly_unit, p.monthly_count, p.monthly_unit, p.yearly_count, p.yearly_unit))
 LEFT JOIN known k ON k.kind = 'promise' AND k.first_seen < (SELECT as_of FROM setting)
     AND k.key = promise(i.resource_id, p.resource_id, p.schedule, p.daily_count, p.daily_unit);
 

@@ -143,8 +143,7 @@ SELECT
     c.owner                              AS owner                 -- from the owner tags, else the class
 FROM told s
 JOIN classified c ON c.resource_no = s.resource_no
-LEFT JOIN (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name = 'resource_group' GROUP BY 1) w
-    ON w.subscription_id = s.subscription_id;
+LEFT JOIN read_wholly w ON w.table_name = 'resource_group' AND w.subscription_id = s.subscription_id;
 
 CREATE TABLE vm_snapshot AS
 -- table: vm_snapshot: snapshots of a VM's disks; one row a VM and snapshot

@@ -134,8 +134,7 @@ told AS (
            bool_or(g.resource_id IS NULL AND NOT coalesce(c.whole, false)) AS unread
     FROM (SELECT resource_no, rule_id, unnest(groups) AS group_id FROM matched WHERE matches) m
     LEFT JOIN raw.action_group g ON g.resource_id = m.group_id
-    LEFT JOIN (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name = 'action_group' GROUP BY 1) c
-        ON c.subscription_id = split_part(m.group_id, '/', 3)
+    LEFT JOIN read_wholly c ON c.table_name = 'action_group' AND c.subscription_id = split_part(m.group_id, '/', 3)
     GROUP BY m.resource_no, m.rule_id
 )
 SELECT m.resource_no,
@@ -204,8 +203,7 @@ SELECT p.vault_id, count(*) AS guard_count, string_agg(p.guard_id, ', ' ORDER BY
        nullif(array_to_string(list_sort(list_distinct(flatten(list(coalesce(g.unguarded_operations, []))))), ', '), '') AS unguarded
 FROM raw.resource_guard_proxy p
 LEFT JOIN raw.resource_guard g ON g.resource_id = p.guard_id
-LEFT JOIN (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name = 'role_assignment' GROUP BY 1) c
-    ON c.subscription_id = split_part(p.guard_id, '/', 3)
+LEFT JOIN read_wholly c ON c.table_name = 'role_assignment' AND c.subscription_id = split_part(p.guard_id, '/', 3)
 GROUP BY p.vault_id;
 
 CREATE TABLE vault AS
@@ -333,7 +331,6 @@ LEFT JOIN vault_guard g ON g.vault_id = w.resource_id
 LEFT JOIN vault_routing r ON r.resource_no = k.resource_no
 LEFT JOIN vault_log l ON l.vault_id = w.resource_id
 LEFT JOIN vault_power p ON p.vault_no = k.resource_no
-LEFT JOIN (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name = 'role_assignment' GROUP BY 1) o
-    ON o.subscription_id = w.subscription_id
+LEFT JOIN read_wholly o ON o.table_name = 'role_assignment' AND o.subscription_id = w.subscription_id
 LEFT JOIN known_subscription u ON u.subscription_id = w.subscription_id
 JOIN tenant n ON n.tenant_id = coalesce(u.tenant_id, '');
