@@ -178,7 +178,7 @@ def policy(company: Simulator, home: str, name: str) -> Any:
 
 def test_policies_have_the_shape_of_azures(company: Simulator) -> None:
     sample = payload("rsb_backupPolicies_list_v1_and_v2.spec")
-    rows = [policy(company, "rsv-backup-weu-01", name) for name in ("std-daily", "long-daily")]
+    rows = [policy(company, "rsv-backup-weu-01", name) for name in ("DefaultPolicy", "std-daily")]
     assert lacking(sample, {"value": rows}) == []
     weekly = payload("rsb_backupPolicy_v1_weekly_no_daily.spec")
     ours = policy(company, "rsv-backup-weu-02", "weekly-52w")
