@@ -83,7 +83,7 @@ def _plain(told: Explained) -> Iterator[tuple[str, str]]:
     for name, meaning in told.meanings.items():
         value = told.row.get(name)
         if value is not None and name not in _HIDDEN and not name.endswith("_complete"):
-            yield name, f"{wording.read_value(name, value)}  ({meaning})"
+            yield name, f"{wording.read_value(name, value, wording.read_texts())}  ({meaning})"
 
 
 def _owned(told: Explained) -> Iterator[tuple[str, str]]:

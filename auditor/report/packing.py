@@ -60,23 +60,18 @@ class Columns:
             column.append(value)
 
 
-def pack(report: Report, texts: Texts) -> str:
+def pack(report: Report) -> str:
     """Give the data as base64 of gzip of JSON; the same report gives the same text."""
-    raw = json.dumps(_document(report, texts), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    raw = json.dumps(_Packer(report).document(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # A lone surrogate, which a broken name may hold, is not UTF-8: it travels as its JSON escape.
     packed = gzip.compress(raw.encode("utf-8", "backslashreplace"), compresslevel=9, mtime=0)
     return base64.b64encode(packed).decode("ascii")
 
 
-def _document(report: Report, texts: Texts) -> dict[str, Any]:
-    packer = _Packer(report, texts)
-    return packer.document()
-
-
 class _Packer:
-    def __init__(self, report: Report, texts: Texts) -> None:
+    def __init__(self, report: Report) -> None:
         self.report = report
-        self.texts = texts
+        self.texts = report.texts
         self.rule_numbers = {rule.id: number for number, rule in enumerate(report.rules)}
         self.strings = Pool()
         self.subscriptions = Pool()
@@ -183,9 +178,9 @@ class _Packer:
                 self.rule_numbers.get(row.group, -1) if row.group else -1,
                 self._string(row.first_seen.date().isoformat()),
                 self.keys.add(tuple(name for name, _ in evidence)),
-                [wording.read_value(name, value) for name, value in evidence],
+                [wording.read_value(name, value, self.texts) for name, value in evidence],
                 self._string(self._waiver(row)),
-                self._string(_sentence(row.response)),
+                self._string(_sentence(row.response, self.texts)),
                 self._string(row.baseline),
             )
         return columns.data
@@ -196,7 +191,7 @@ class _Packer:
         waiver, when = wording.ends_on(row.waiver)
         key = "rows.waiver_ended" if row.waiver.get("expired") else "rows.waiver_until"
         rest = {name: row.waiver[name] for name in row.waiver if name not in {"id", "expires_on", "expired"}}
-        return f"{self.texts(key, id=waiver, when=when)}; {_sentence(rest)}"
+        return f"{self.texts(key, id=waiver, when=when)}; {_sentence(rest, self.texts)}"
 
     def _rule(self, rule: RuleResult) -> dict[str, Any]:
         return {
@@ -211,7 +206,8 @@ class _Packer:
             "references": [link for link in rule.references if link.startswith("https://")],
             "controls": self.report.cited[rule.id],
             "params": [
-                f"{name.replace('_', ' ')} {wording.read_value('', value)}" for name, value in rule.params.items()
+                f"{name.replace('_', ' ')} {wording.read_value('', value, self.texts)}"
+                for name, value in rule.params.items()
             ],
         }
 
@@ -231,11 +227,11 @@ def _retention(days: Any, texts: Texts) -> str:
     return ", ".join(said) or texts("words.none")
 
 
-def _sentence(record: Any) -> str | None:
+def _sentence(record: Any, texts: Texts) -> str | None:
     if record is None:
         return None
     return "; ".join(
-        f"{name.replace('_', ' ')} {wording.read_value(name, value)}"
+        f"{name.replace('_', ' ')} {wording.read_value(name, value, texts)}"
         for name, value in record.items()
         if value is not None
     )

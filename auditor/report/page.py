@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from auditor.report.charts import Chart, Part
+    from auditor.report.wording import Texts
 
 
-def environment(drawable: frozenset[int] | None = None) -> jinja2.Environment:
-    """Make the environment; with `drawable`, characters outside it are replaced by their code point."""
+def environment(texts: Texts, drawable: frozenset[int] | None = None) -> jinja2.Environment:
+    """Make one language's environment; with `drawable`, characters outside it are replaced by their code point."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(assets.templates()),
         autoescape=jinja2.select_autoescape(("html",), default_for_string=True),
@@ -38,15 +39,15 @@ def environment(drawable: frozenset[int] | None = None) -> jinja2.Environment:
         tail=tail,
     )
     made.globals.update(
-        t=wording.texts(),
-        _=wording.texts().label,
-        read_value=wording.read_value,
+        t=texts,
+        _=texts.label,
+        read_value=functools.partial(wording.read_value, texts=texts),
         spread=spread,
         wide=wide,
         spoken=spoken,
         said_width=said_width,
         placed=placed,
-        kind=kind,
+        kind=functools.partial(causes.kind, texts=texts),
     )
     return made
 
@@ -59,11 +60,6 @@ def source(name: str) -> str:
 def tail(text: str, length: int) -> str:
     """Keep the end of a long text, which tells more than its beginning."""
     return text if len(text) <= length else "…" + text[-(length - 1) :]
-
-
-def kind(resource_type: str, count: int) -> str:
-    """Name a kind of resource in words."""
-    return causes.kind(resource_type, count, wording.texts())
 
 
 def wide(texts: Iterable[str], size: float) -> float:

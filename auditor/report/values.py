@@ -80,18 +80,18 @@ def _range(values: Iterable[Any], name: str, several: str, texts: Texts) -> str:
     numbers = [float(value) for value in map(wording.plain, values) if isinstance(value, (int, float))]
     if not numbers:
         return ""
-    lowest, highest = (_written(name, value) for value in (min(numbers), max(numbers)))
+    lowest, highest = (_written(name, value, texts) for value in (min(numbers), max(numbers)))
     return lowest if lowest == highest else texts(f"values_limit.{several}", lowest=lowest, highest=highest)
 
 
-def _written(name: str, value: float) -> str:
+def _written(name: str, value: float, texts: Texts) -> str:
     if name.endswith("_hours"):
         return wording.age(value)
-    return wording.keep(value) if name.endswith("_days") else wording.read_value(name, value)
+    return wording.keep(value) if name.endswith("_days") else wording.read_value(name, value, texts)
 
 
-def _said(name: str, value: Any) -> str:
-    text = wording.read_value(name, value)
+def _said(name: str, value: Any, texts: Texts) -> str:
+    text = wording.read_value(name, value, texts)
     return text.replace("_", " ") if name == "parts" or (_CODE.fullmatch(text) and not name.endswith("_name")) else text
 
 
@@ -110,7 +110,7 @@ def _named(name: str, value: Any, texts: Texts) -> tuple[str, str]:
     """Give a value's name and text; an end that lies behind is told as one."""
     if name == "expires_in_hours" and isinstance(value, (int, float)) and value < 0:
         return texts("words.ended"), texts("words.ago", age=wording.age(-value))
-    return label(name, texts), _said(name, value)
+    return label(name, texts), _said(name, value, texts)
 
 
 def differing(rows: Sequence[Finding]) -> tuple[str, ...]:

@@ -102,13 +102,15 @@ class Report:
     questions: tuple[Question, ...]
     coverage: tuple[Coverage, ...]
     inputs: tuple[tuple[str, str], ...]
+    texts: Texts
+    """The sentences of the report's language."""
     all_rows: bool = False
     """Passes too, in the machine-readable formats."""
 
     @property
     def untested_line(self) -> str:
         """Say in one sentence how much of the standard no rule judged; empty where all was."""
-        return wording.texts()("untested.line", n=len(self.untested)) if self.untested else ""
+        return self.texts("untested.line", n=len(self.untested)) if self.untested else ""
 
     @property
     def state(self) -> str:
@@ -123,9 +125,9 @@ class Report:
         return {rule.id: rule for rule in self.rules}
 
 
-def build(results: Results, *, all_rows: bool = False, language: str = "en") -> Report:
+def build(results: Results, *, all_rows: bool = False, language: str = wording.ENGLISH) -> Report:
     """Make the view of `results`; the one place where a report's numbers are counted."""
-    texts = wording.texts(language)
+    texts = wording.read_texts(language)
     rules = tuple(sorted(results.rules, key=lambda rule: (_area_order(rule.area), rule.severity.rank, rule.id)))
     findings = tuple(sorted(results.findings, key=by_cause.serial_key))
     machines = tuple(sorted(results.machines, key=lambda machine: machine.resource_id))
@@ -169,6 +171,7 @@ def build(results: Results, *, all_rows: bool = False, language: str = "en") -> 
         questions=tuple(sorted(results.questions, key=lambda it: (it.table, it.method, it.text))),
         coverage=tuple(sorted(results.coverage, key=lambda it: (it.table, it.subscription_id))),
         inputs=tuple(sorted(results.inputs.items())),
+        texts=texts,
         all_rows=all_rows,
     )
 
@@ -198,7 +201,7 @@ def _scope(scope: Mapping[str, Any], texts: Texts) -> tuple[tuple[str, str], ...
     said = []
     for key, value in scope.items():
         if value or value == 0:
-            shown = wording.read_value(key, value)
+            shown = wording.read_value(key, value, texts)
         elif key in {"subscriptions", "management_groups"}:
             shown = texts("words.none_named" if named else "words.all_visible")
         else:

@@ -16,6 +16,7 @@ import yaml
 from auditor import assets
 from auditor.model import kept_for
 
+ENGLISH = "en"
 DASH = "\N{EN DASH}"
 """What a printed table shows where there is no value."""
 
@@ -27,9 +28,10 @@ _DAYS_SHOWN_WHOLE = 10
 class Texts:
     """The sentences of one language, looked up by dotted key; a missing one is a bug and raises KeyError."""
 
-    def __init__(self, tree: Mapping[str, Any]) -> None:
+    def __init__(self, tree: Mapping[str, Any], language: str) -> None:
         """Wrap the catalogue as read from its file."""
         self._tree = tree
+        self.language = language
 
     def __call__(self, key: str, **values: object) -> str:
         """Give the sentence `key` with `values` filled in; `n` chooses between its `one` and `other`."""
@@ -75,10 +77,10 @@ def _filled(sentence: object, values: Mapping[str, object]) -> str:
 
 
 @functools.cache
-def texts(language: str = "en") -> Texts:
+def read_texts(language: str = ENGLISH) -> Texts:
     """Read the catalogue of `language`; a translation is one more file beside it."""
     path = assets.templates() / f"texts.{language}.yaml"
-    return Texts(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return Texts(yaml.safe_load(path.read_text(encoding="utf-8")), language)
 
 
 def number(value: int) -> str:
@@ -170,21 +172,21 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - one line a type
     return str(value)
 
 
-def read_value(name: str, value: Any) -> str:  # noqa: PLR0911 - one line a type
+def read_value(name: str, value: Any, texts: Texts) -> str:  # noqa: PLR0911 - one line a type
     """Write one value that was read, with the unit that its column's name promises."""
     value = plain(value)
     if value is None:
         return DASH
     if isinstance(value, bool):
-        return texts()("words.yes" if value else "words.no")
+        return texts("words.yes" if value else "words.no")
     if isinstance(value, (int, float)):
         return _measure(name, value)
     if isinstance(value, list):
-        return "; ".join(read_value(name, inner) for inner in value) or texts()("words.none")
+        return "; ".join(read_value(name, inner, texts) for inner in value) or texts("words.none")
     if isinstance(value, dict) and set(value) == {"code", "severity"}:
         return f"{value['code']} ({value['severity']})"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {read_value(key, inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {read_value(key, inner, texts)}" for key, inner in value.items())
     return str(value)
 
 

@@ -123,4 +123,4 @@ def test_every_label_of_the_templates_is_in_the_catalogue_and_none_is_left_over(
     used: set[str] = set()
     for path in assets.templates().glob("*.html"):
         used |= set(re.findall(r'\b_\("([^"]*)"', path.read_text(encoding="utf-8")))
-    assert used == set(wording.texts().keys("labels"))
+    assert used == set(wording.read_texts().keys("labels"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from auditor.model import Status
-from auditor.report import fonts, packing, page, wording
+from auditor.report import fonts, packing, page
 
 if TYPE_CHECKING:
     from auditor.report.view import Report
@@ -28,18 +28,18 @@ _COMMENT = re.compile(r"/\*.*?\*/\s*", re.DOTALL)
 
 def render(report: Report) -> bytes:
     """Write the page; the policy in its head allows the one script and the one style sheet by their digests."""
-    texts = wording.texts()
+    texts = report.texts
     script = page.source("report.js")
     style = _FACE.format(data=fonts.web()) + _COMMENT.sub("", page.source("report.css"))
     content = (
-        page.environment()
+        page.environment(texts)
         .get_template("report.html")
         .render(
             report=report,
             policy=_policy(script, style),
             script=Markup(script),  # noqa: S704 - our own file
             style=Markup(style),  # noqa: S704
-            data=packing.pack(report, texts),
+            data=packing.pack(report),
             state=report.state,
             worst=[row for row in report.findings if row.status is not Status.NOT_APPLICABLE][:MOST_WITHOUT_SCRIPT],
             areas=_areas(report),

@@ -164,8 +164,8 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
     """Fill the template; apart from `render` so that a test can look at it."""
     from auditor.report import fonts  # noqa: PLC0415 - needs the font packages, which html and json do not
 
-    environment = page.environment(fonts.drawable())
-    texts = wording.texts()
+    texts = report.texts
+    environment = page.environment(texts, fonts.drawable())
     fallbacks = ", ".join(f'"{slug}"' for slug in fonts.fallbacks())
     body, table = f'"{fonts.BODY}", {fallbacks}', f'"{fonts.TABLE}", "{fonts.BODY}", {fallbacks}'
     css = environment.from_string("{% autoescape false %}" + page.source("pdf.css") + "{% endautoescape %}").render(
@@ -186,8 +186,8 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
         main_tier=_main_tier(report),
         machines=report.machines[:MOST_MACHINES],
         limits={"rows": MOST_ROWS},
-        place=functools.partial(_place, report.subscription_labels),
-        tally=_tally,
+        place=functools.partial(_place, report),
+        tally=functools.partial(_tally, texts),
         steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
         attachments=tuple(enclosed),
     )
@@ -259,7 +259,7 @@ def _ended(rows: Iterable[Finding], texts: wording.Texts) -> tuple[str, ...]:
 
 def _details(report: Report, cause: Cause, row: Affected, names: Sequence[str]) -> str:
     """Say what a row adds to its block: its own figures, where it is, whose it is, its waiver, what it explains."""
-    texts = wording.texts()
+    texts = report.texts
     it = row.finding
     said = [] if cause.reason else [it.reason]
     if figures := values.own(it, names, texts):
@@ -286,14 +286,13 @@ def _chosen(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: record.get(name, wording.DASH) for name in names}
 
 
-def _place(labels: Mapping[str, str], machine: Machine) -> str:
-    texts = wording.texts()
-    where = ", ".join(part for part in (machine.resource_group, labels[machine.subscription_id]) if part)
+def _place(report: Report, machine: Machine) -> str:
+    texts, label = report.texts, report.subscription_labels[machine.subscription_id]
+    where = ", ".join(part for part in (machine.resource_group, label) if part)
     return "; ".join((where, machine.tier or texts("words.no_tier"), machine.owner or texts("words.no_owner")))
 
 
-def _tally(machine: Machine) -> str:
-    texts = wording.texts()
+def _tally(texts: wording.Texts, machine: Machine) -> str:
     if machine.excluded_code:
         return texts("rows.outside", code=texts.get(f"codes.{machine.excluded_code}", machine.excluded_code))
     seen = list(machine.statuses.values())
@@ -372,7 +371,7 @@ def _qr(report: Report) -> Markup:
         ' role="img">'
         "<title>{2}</title>"
         '<rect width="{0}" height="{0}" fill="#ffffff"/><path d="{1}" fill="#16181b"/></svg>'
-    ).format(size, Markup(path), wording.texts()("words.qr"))  # noqa: S704
+    ).format(size, Markup(path), report.texts("words.qr"))  # noqa: S704
 
 
 def _only_fonts(weasyprint: Any) -> Any:
