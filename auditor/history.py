@@ -8,6 +8,7 @@ from auditor import bundle as bundles
 from auditor.bundle import Bundle
 from auditor.bundle.raw import SubjectReader
 from auditor.collect import JOBS_DAYS
+from auditor.engine import register
 from auditor.inventory.database import connect
 from auditor.inventory.facts import lay_keys
 from auditor.standard.selector import quote
@@ -89,6 +90,7 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         `deallocated` -- key: id of a VM that stands still, since it was first seen so.
         `backup_days` -- key: id of the item; value: `<day>:<a letter a day>` from that day on, in days since
             1970-01-01 of the policy's zone: S a backup succeeded, F backups failed, - there was none, ? not read.
+        `run` -- key: id of an earlier run; value: see engine/register.py. All runs stay: a report on a year needs them.
 
     Args:
         previous: the run before; None for the first.
@@ -112,6 +114,9 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
             f"INSERT INTO known BY NAME SELECT kind, key, first_seen, * EXCLUDE (kind, key, first_seen) FROM {earlier}"
         )
         _findings(con, previous)
+    if previous is not None:
+        past = register.entry(con, previous, previous.folder / "findings")
+        con.execute("INSERT INTO known VALUES ('run', $1, $2, $2, $3)", [past.id, past.as_of, register.written(past)])
     unread = {kind: [gap.resource_id for gap in covered.gaps if gap.table == kind] for kind in ("vault", "backup_job")}
     closed = [row.subscription_id for row in covered.coverage if row.table == "backup_job" and not row.state.whole]
     con.execute("CREATE TABLE unread AS SELECT unnest($1::VARCHAR[]) AS vault_id", [unread["vault"]])

@@ -395,6 +395,26 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class PastRun:
+    """An earlier run of the store, as the runs after it remember it: for the run register and the trend."""
+
+    id: str
+    as_of: datetime
+    manifest_digest: str
+    standard: str
+    """Name and version."""
+    scope: str
+    """SHA-256 of what was asked for: runs of another scope are no trend."""
+    complete: bool
+    statuses: Mapping[Status, int]
+    """All verdicts, by status."""
+    judged: int
+    """VMs with a verdict other than not applicable."""
+    failing: int
+    """Of these, VMs with a fail."""
+
+
+@dataclass(frozen=True, slots=True)
 class GateReason:
     """Why the gate gave its exit code."""
 
@@ -443,6 +463,8 @@ class Results:
     """What the standard demands of a tier with VMs and no rule of this run judged, in words."""
     frameworks: Mapping[str, FrameworkRef] = field(default_factory=dict)
     """Key -> framework, for those that rules name."""
+    runs: tuple[PastRun, ...] = ()
+    """The earlier runs that this bundle remembers, and this one, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

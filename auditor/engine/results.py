@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from auditor.bundle import GRAPH_PATH
-from auditor.engine import reconcile
+from auditor.engine import reconcile, register
 from auditor.engine import waivers as waiving
 from auditor.errors import BundleError
 from auditor.inventory import catalogue
@@ -108,6 +108,7 @@ def read(judged: Judged, facts: Facts) -> Results:
         reconciliations=reconcile.sources(covered, facts),
         clock_offset_seconds=covered.clock_offset_seconds,
         frameworks=_frameworks(judged.book),
+        runs=register.read(facts, judged.bundle, judged.findings, judged.as_of),
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Finding,
         Gate,
         Machine,
+        PastRun,
         Population,
         Question,
         Results,
@@ -102,6 +103,8 @@ class Report:
     questions: tuple[Question, ...]
     coverage: tuple[Coverage, ...]
     inputs: tuple[tuple[str, str], ...]
+    runs: tuple[PastRun, ...]
+    """The run register: the earlier runs that this one remembers, and this one, oldest first."""
     texts: Texts
     """The sentences of the report's language."""
     all_rows: bool = False
@@ -171,6 +174,7 @@ def build(results: Results, *, all_rows: bool = False, language: str = wording.E
         questions=tuple(sorted(results.questions, key=lambda it: (it.table, it.method, it.text))),
         coverage=tuple(sorted(results.coverage, key=lambda it: (it.table, it.subscription_id))),
         inputs=tuple(sorted(results.inputs.items())),
+        runs=results.runs,
         texts=texts,
         all_rows=all_rows,
     )

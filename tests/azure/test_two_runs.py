@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditor.bundle import Bundle
+from auditor.model import Status
 from auditor.simulator import Estate
 from tests.audits import AS_OF, Audited, audit
 from tests.azure.runs import hurried, verdicts
@@ -69,6 +70,18 @@ def test_each_run_names_the_one_before_by_its_digest(weeks: list[Audited]) -> No
     for before, after in itertools.pairwise(weeks):
         assert after.bundle.manifest["previous"]["manifest_digest"] == Bundle(before.bundle.folder).manifest_digest
         assert before.bundle.folder.name.endswith(after.bundle.manifest["previous"]["run"])
+
+
+def test_each_run_remembers_those_before_it(weeks: list[Audited]) -> None:
+    for number, made in enumerate(weeks):
+        register = made.results.runs
+        assert [past.id for past in register] == [it.bundle.run["id"] for it in weeks[: number + 1]]
+        assert [past.manifest_digest for past in register] == [it.bundle.manifest_digest for it in weeks[: number + 1]]
+        for past, of in zip(register, weeks, strict=False):
+            fails = sum(rule.statuses[Status.FAIL] for rule in of.results.rules)
+            assert (past.statuses[Status.FAIL], past.complete) == (fails, of.results.run.complete)
+            assert past.failing == sum(Status.FAIL in it.statuses.values() for it in of.results.machines)
+            assert (past.judged, past.scope) == (3, register[-1].scope)
 
 
 def test_a_finding_is_as_old_as_its_first_run(weeks: list[Audited]) -> None:
