@@ -109,7 +109,8 @@ _NAMES = {", azure-backup-auditor", "VM-", "SHA-256", "&nbsp;"}
 
 def test_no_template_holds_a_sentence_of_its_own() -> None:
     # charts.svg.html is left out: all that it says comes with the chart's numbers.
-    for path in (assets.templates() / name for name in ("pdf.html", "parts.html", "report.html")):
+    folder = assets.templates()
+    for path in (*(folder / name for name in ("pdf.html", "parts.html", "report.html")), *folder.glob("pdf/*.html")):
         text = re.sub(r"<style>.*?</style>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         for line, token, value in jinja2.Environment(autoescape=True).lex(text):
             if token != "data":
@@ -121,6 +122,6 @@ def test_no_template_holds_a_sentence_of_its_own() -> None:
 
 def test_every_label_of_the_templates_is_in_the_catalogue_and_none_is_left_over() -> None:
     used: set[str] = set()
-    for path in assets.templates().glob("*.html"):
+    for path in assets.templates().rglob("*.html"):
         used |= set(re.findall(r'\b_\("([^"]*)"', path.read_text(encoding="utf-8")))
     assert used == set(wording.read_texts().keys("labels"))
