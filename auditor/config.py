@@ -52,11 +52,13 @@ class Config(BaseModel):
     )
     recovery_points: Annotated[str, Field(pattern="^(all|changed|none|sample:[1-9][0-9]*)$")] | None = None
     all_rows: bool = False
+    language: str | None = Field(default=None, description="language of the reports: en, de")
+    templates: str | None = Field(default=None, description="folder with templates and texts of your own")
     organisation: str | None = Field(default=None, description="name on the reports")
     classification: str | None = Field(default=None, description="label on the reports")
 
 
-_PATHS = ("standard", "waivers", "responses", "rules", "store", "expect_subscriptions")
+_PATHS = ("standard", "waivers", "responses", "rules", "store", "expect_subscriptions", "templates")
 
 
 def _placed(report: str, folder: Path) -> str:

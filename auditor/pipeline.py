@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from auditor.collect import Azure, Kept
     from auditor.inputs import Inputs
     from auditor.model import Explained, Results
+    from auditor.report.view import Presentation
     from auditor.rulebook import Rule
     from auditor.standard import WaiverEntry
 
@@ -196,6 +197,7 @@ def read(
     as_of: datetime | None = None,
     threshold: str | None = None,
     allow_incomplete: Sequence[str] | None = None,
+    language: str = "en",
 ) -> Results:
     """Read a bundle into results with the gate judged.
 
@@ -206,6 +208,7 @@ def read(
         as_of: moment of another evaluation; the run's by default.
         threshold: of the gate; the run's by default.
         allow_incomplete: of the gate; the run's by default.
+        language: of the findings' sentences.
     """
     given = given or inputs.sealed(found)
     moment = as_of or found.as_of
@@ -218,6 +221,7 @@ def read(
         given.self_test,
         moment,
         given.responses,
+        language,
     )
     with damaged.reading(found, findings):
         with _facts(found, given, moment) as facts:
@@ -309,12 +313,16 @@ def wanted_reports(asked: Sequence[str], read: Sequence[object] = ()) -> dict[st
 
 
 def report(
-    made: Results, folder: Path, wanted: Mapping[str, Path | None], *, all_rows: bool = False, tell: Tell = silent
+    made: Results,
+    folder: Path,
+    wanted: Mapping[str, Path | None],
+    how: Presentation = view.PLAIN,
+    tell: Tell = silent,
 ) -> dict[str, Path]:
     """Write the reports and their index; give kind -> path."""
     if not wanted:
         return {}
-    shown = view.build(made, all_rows=all_rows)
+    shown = view.build(made, how)
     written: dict[str, Path] = {}
     index = bundle.reports_of(folder)
     for kind, path in wanted.items():

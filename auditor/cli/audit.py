@@ -53,6 +53,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
     found = interrupted.as_of if interrupted else None
     moment: datetime = options["as_of"] or found or datetime.now(UTC).replace(microsecond=0)
     pipeline.check_store(options["store"], moment)
+    how = common.presentation_of(options)
     wanted = pipeline.wanted_reports(options["report"], common.files_read(options))
     responses = options.get("responses")
     given = inputs.read(
@@ -75,10 +76,8 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
             click.echo(kept, err=True)
             raise
         progress.tell("report", "")
-        results = pipeline.read(made, given, threshold="none" if evidence_only else None)
-        written = pipeline.report(
-            results, made.folder / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell
-        )
+        results = pipeline.read(made, given, threshold="none" if evidence_only else None, language=how.language)
+        written = pipeline.report(results, made.folder / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
         show.result(results, written, made.folder, options["form"], code)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from auditor.collect import Scope
     from auditor.model import Results
     from auditor.pipeline import Settings
+    from auditor.report.view import Presentation
 
 _MOST_DIGITS = 9
 """Of a number of subscriptions; what is longer is taken for a file, which it most likely is not either."""
@@ -95,6 +96,20 @@ def cloud_of(options: dict[str, Any]) -> Cloud:
     from auditor.azure import cloud  # noqa: PLC0415
 
     return cloud(options["cloud"], options["arm_endpoint"], options["authority"], options["audience"])
+
+
+def presentation_of(options: dict[str, Any]) -> Presentation:
+    """Read how reports are to look.
+
+    Raises:
+        UsageError: there are no texts in the language, or the user's templates are not sound.
+    """
+    from auditor.report import templates  # noqa: PLC0415 - see auditor.cli: commands import when they run
+    from auditor.report.view import Presentation  # noqa: PLC0415
+
+    found = templates.opened(options["templates"])
+    found.texts(options["language"])
+    return Presentation(all_rows=options["all_rows"], language=options["language"], templates=found)
 
 
 def settings_of(options: dict[str, Any], scope: Scope, chosen: Cloud) -> Settings:

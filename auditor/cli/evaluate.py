@@ -30,6 +30,7 @@ def command(bundle: str, **options: Any) -> int:
     from auditor.cli import common, show  # noqa: PLC0415
 
     found = bundles.find(bundle, options["store"])
+    how = common.presentation_of(options)
     wanted = pipeline.wanted_reports(options["report"] or ("",), [*common.files_read(options), *found.sealed_places])
     given = inputs.of_bundle(found, options["standard"], options["waivers"], options["rules"], options["responses"])
     with show.Progress.of(options) as progress:
@@ -41,10 +42,9 @@ def command(bundle: str, **options: Any) -> int:
             as_of=options["as_of"],
             threshold=options["fail_on"],
             allow_incomplete=common.allowed_gaps(options["allow_incomplete"]) or None,
+            language=how.language,
         )
-        written = pipeline.report(
-            results, findings.parent / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell
-        )
+        written = pipeline.report(results, findings.parent / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
         show.result(results, written, findings.parent, options["form"], code)

@@ -196,6 +196,12 @@ reports = together(
         help="html, pdf or json; repeatable.  [default: all three, in the bundle]",
     ),
     option("--all-rows", is_flag=True, help="Passes in json too."),
+    option("--language", default="en", show_default=True, metavar="CODE", help="Language of the reports: en, de."),
+    option(
+        "--templates",
+        type=click.Path(path_type=Path),
+        help="Folder whose templates, texts and pictures win over the shipped ones.",
+    ),
 )
 
 gate = together(

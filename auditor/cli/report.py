@@ -23,6 +23,7 @@ def command(bundle: str, **options: Any) -> int:
     from auditor.cli import common, show  # noqa: PLC0415
 
     found = bundles.find(bundle, options["store"])
+    how = common.presentation_of(options)
     wanted = pipeline.wanted_reports(options["report"], [*common.files_read(options), *found.sealed_places])
     with show.Progress.of(options) as progress:
         progress.tell("report", "")
@@ -30,10 +31,9 @@ def command(bundle: str, **options: Any) -> int:
             found,
             threshold=options["fail_on"],
             allow_incomplete=common.allowed_gaps(options["allow_incomplete"]) or None,
+            language=how.language,
         )
-        written = pipeline.report(
-            results, found.folder / "reports", wanted, all_rows=options["all_rows"], tell=progress.tell
-        )
+        written = pipeline.report(results, found.folder / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
         show.result(results, written, found.folder, options["form"], code)

@@ -88,6 +88,7 @@ def _show_for(rule: str, resource: str, options: dict[str, Any]) -> int:
     from auditor.cli.terminal import printable  # noqa: PLC0415
     from auditor.engine.explain import read_by  # noqa: PLC0415
     from auditor.report import wording  # noqa: PLC0415
+    from auditor.report.templates import SHIPPED  # noqa: PLC0415
 
     judged, params, told = pipeline.read_by_rule(bundles.find("latest", options["store"]), rule, resource)
     read = read_by(judged, told)
@@ -96,7 +97,7 @@ def _show_for(rule: str, resource: str, options: dict[str, Any]) -> int:
         _tell_json({"rule": rule, "resource_id": told.resource_id, "params": dict(params), "reads": reads})
         return ExitCode.OK
     click.echo(printable(f"{rule} for {told.name}\n  {told.resource_id}\n"))
-    rows = [(name, wording.read_value(name, value, wording.read_texts()), doc) for name, value, doc in read]
+    rows = [(name, wording.read_value(name, value, SHIPPED.texts()), doc) for name, value, doc in read]
     rows += [(f"${name}", str(value), judged.file.params[name].doc) for name, value in params.items()]
     widths = [max((len(row[n]) for row in rows), default=0) for n in range(2)]
     for name, value, doc in rows:

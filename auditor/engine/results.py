@@ -62,6 +62,8 @@ class Judged:
     self_test: Mapping[str, int]
     as_of: datetime
     responses: Sequence[Response] = ()
+    language: str = "en"
+    """Of the sentences."""
 
 
 def read(judged: Judged, facts: Facts) -> Results:
@@ -278,7 +280,7 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
                 status=status,
                 severity=severity,
                 reason_code=row[3] or "",
-                reason=rule.sentence(row[3] or "", evidence),
+                reason=rule.sentence(row[3] or "", evidence, judged.language),
                 evidence=evidence,
                 tier=row[7],
                 class_=row[6],

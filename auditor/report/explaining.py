@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.model import Coverage, Status
 from auditor.report import remedy, wording
+from auditor.report.templates import SHIPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def _plain(told: Explained) -> Iterator[tuple[str, str]]:
     for name, meaning in told.meanings.items():
         value = told.row.get(name)
         if value is not None and name not in _HIDDEN and not name.endswith("_complete"):
-            yield name, f"{wording.read_value(name, value, wording.read_texts())}  ({meaning})"
+            yield name, f"{wording.read_value(name, value, SHIPPED.texts())}  ({meaning})"
 
 
 def _owned(told: Explained) -> Iterator[tuple[str, str]]:

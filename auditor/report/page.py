@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import functools
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
 
-from auditor import assets
+from auditor.errors import UsageError
 from auditor.report import causes, fonts, wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from auditor.report.charts import Chart, Part
-    from auditor.report.wording import Texts
+    from auditor.report.view import Report
 
 
-def environment(texts: Texts, drawable: frozenset[int] | None = None) -> jinja2.Environment:
-    """Make one language's environment; with `drawable`, characters outside it are replaced by their code point."""
+def filled(report: Report, name: str, drawable: frozenset[int] | None = None, **values: object) -> str:
+    """Fill a template with a report and `values`; see `environment`.
+
+    Raises:
+        UsageError: a template of the user's own can't be filled.
+    """
+    try:
+        return environment(report, drawable).get_template(name).render(report=report, **values)
+    except jinja2.TemplateError as error:
+        own = report.templates.own
+        frames = traceback.extract_tb(error.__traceback__)
+        where = [it for it in frames if own is not None and Path(it.filename).is_relative_to(own)]
+        if not where:
+            raise
+        said = f"{where[-1].filename}:{where[-1].lineno}: cannot be filled: {error}"
+        raise UsageError(said, "correct it, or take it away") from error
+
+
+def environment(report: Report, drawable: frozenset[int] | None = None) -> jinja2.Environment:
+    """Make a report's environment; with `drawable`, characters outside it are replaced by their code point."""
+    texts, templates = report.texts, report.templates
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(assets.templates()),
+        loader=jinja2.FileSystemLoader(templates.folders),
         autoescape=jinja2.select_autoescape(("html",), default_for_string=True),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -47,14 +68,10 @@ def environment(texts: Texts, drawable: frozenset[int] | None = None) -> jinja2.
         spoken=spoken,
         said_width=said_width,
         placed=placed,
+        picture=templates.picture,
         kind=functools.partial(causes.kind, texts=texts),
     )
     return made
-
-
-def source(name: str) -> str:
-    """Read a template file as it is: the style sheet and the script of the HTML report."""
-    return (assets.templates() / name).read_text(encoding="utf-8")
 
 
 def tail(text: str, length: int) -> str:

@@ -11,6 +11,7 @@ from auditor.report import causes as by_cause
 from auditor.report import charts, controls, wording
 from auditor.report.completeness import Completeness, completeness
 from auditor.report.promises import Promise, promises
+from auditor.report.templates import SHIPPED, Templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +58,19 @@ class Figure:
         if self.of and self.blind == self.of:
             return "?"
         return wording.share(self.count, self.of, "down" if self.status is None else "up")
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """How results are shown; changes no verdict."""
+
+    all_rows: bool = False
+    """Passes too, in the machine-readable formats."""
+    language: str = wording.ENGLISH
+    templates: Templates = SHIPPED
+
+
+PLAIN = Presentation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +121,8 @@ class Report:
     """The run register: the earlier runs that this one remembers, and this one, oldest first."""
     texts: Texts
     """The sentences of the report's language."""
-    all_rows: bool = False
+    templates: Templates
+    all_rows: bool
     """Passes too, in the machine-readable formats."""
 
     @property
@@ -128,9 +143,9 @@ class Report:
         return {rule.id: rule for rule in self.rules}
 
 
-def build(results: Results, *, all_rows: bool = False, language: str = wording.ENGLISH) -> Report:
+def build(results: Results, how: Presentation = PLAIN) -> Report:
     """Make the view of `results`; the one place where a report's numbers are counted."""
-    texts = wording.read_texts(language)
+    texts = how.templates.texts(how.language)
     rules = tuple(sorted(results.rules, key=lambda rule: (_area_order(rule.area), rule.severity.rank, rule.id)))
     findings = tuple(sorted(results.findings, key=by_cause.serial_key))
     machines = tuple(sorted(results.machines, key=lambda machine: machine.resource_id))
@@ -176,7 +191,8 @@ def build(results: Results, *, all_rows: bool = False, language: str = wording.E
         inputs=tuple(sorted(results.inputs.items())),
         runs=results.runs,
         texts=texts,
-        all_rows=all_rows,
+        templates=how.templates,
+        all_rows=how.all_rows,
     )
 
 

@@ -1,8 +1,7 @@
-"""How values are written in sentences: times, ages, numbers, shares; and the one catalogue of texts."""
+"""How values are written in sentences: times, ages, numbers, shares; and the catalogue of texts."""
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 import unicodedata
@@ -11,9 +10,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-import yaml
-
-from auditor import assets
 from auditor.model import kept_for
 
 ENGLISH = "en"
@@ -74,13 +70,6 @@ class Texts:
 def _filled(sentence: object, values: Mapping[str, object]) -> str:
     shown = {name: number(value) if type(value) is int else value for name, value in values.items()}
     return str(sentence).format(**shown)
-
-
-@functools.cache
-def read_texts(language: str = ENGLISH) -> Texts:
-    """Read the catalogue of `language`; a translation is one more file beside it."""
-    path = assets.templates() / f"texts.{language}.yaml"
-    return Texts(yaml.safe_load(path.read_text(encoding="utf-8")), language)
 
 
 def number(value: int) -> str:

@@ -18,7 +18,7 @@ SCHEMA = json.loads((Path(auditor.report.__file__).parent / "findings.schema.jso
 
 
 def _document(kind: str = "nasty", *, all_rows: bool = False) -> dict[str, Any]:
-    raw = formats.find("json").render(view.build(sample.results(kind=kind), all_rows=all_rows))
+    raw = formats.find("json").render(view.build(sample.results(kind=kind), view.Presentation(all_rows=all_rows)))
     assert raw.endswith(b"}\n")
     loaded: dict[str, Any] = json.loads(raw.decode("utf-8"))
     return loaded

@@ -178,7 +178,7 @@ def test_nothing_but_the_fonts_is_read(tmp_path: Path) -> None:
 
     secret = tmp_path / "secret.txt"
     secret.write_text("secret", encoding="utf-8")
-    fetcher: Any = pdf._only_fonts(weasyprint)
+    fetcher: Any = pdf._only_fonts(weasyprint, pictures=False)
     for url in (secret.as_uri(), "http://127.0.0.1:9/", "data:text/plain,x"):
         with pytest.raises(ValueError, match="loads nothing"):
             fetcher.fetch(url)

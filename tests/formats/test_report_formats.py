@@ -16,7 +16,8 @@ import pytest
 import auditor.report.formats
 from auditor import assets
 from auditor.errors import UsageError
-from auditor.report import formats, view, wording
+from auditor.report import formats, view
+from auditor.report.templates import SHIPPED
 from tests.formats import sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,4 +125,4 @@ def test_every_label_of_the_templates_is_in_the_catalogue_and_none_is_left_over(
     used: set[str] = set()
     for path in assets.templates().rglob("*.html"):
         used |= set(re.findall(r'\b_\("([^"]*)"', path.read_text(encoding="utf-8")))
-    assert used == set(wording.read_texts().keys("labels"))
+    assert used == set(SHIPPED.texts().keys("labels"))

@@ -10,6 +10,7 @@ import pytest
 
 from auditor.model import Finding, Reconciliation, Severity, Status
 from auditor.report import causes, page, remedy, values, view, wording
+from auditor.report.templates import SHIPPED
 from tests.formats import sample
 
 KINDS = ("nasty", "clean", "unknown", "incomplete", "empty")
@@ -205,7 +206,7 @@ def test_demanded_stands_beside_observed_in_words_with_units() -> None:
         _row("backup-rpo-breached", rpo_hours=6.0, newest_point_age_hours=64.0, rpo_tolerance_hours=6.0),
         _row("backup-rpo-breached", rpo_hours=24.0, newest_point_age_hours=120.0, rpo_tolerance_hours=6.0),
     ]
-    texts = wording.read_texts()
+    texts = SHIPPED.texts()
     assert values.pairs(rows[:1], texts) == (
         values.Pair("age of the newest point", "at most 6 h, + 6 h tolerance", "64 h"),
     )
@@ -217,7 +218,7 @@ def test_demanded_stands_beside_observed_in_words_with_units() -> None:
 
 def test_a_retention_is_set_beside_the_one_that_the_rule_judges() -> None:
     row = _row("retention-weekly-below-standard", demanded_days=84.0, policy_daily_days=30.0, policy_weekly_days=None)
-    assert values.pairs([row], wording.read_texts()) == (
+    assert values.pairs([row], SHIPPED.texts()) == (
         values.Pair("weekly retention of the policy", "at least 84 d", "none"),
     )
 
@@ -227,7 +228,7 @@ def test_a_row_tells_only_what_its_sentence_and_its_block_do_not() -> None:
         _row("r", "policy p1 keeps 14 d", policy_name="p1", kept_days=14.0, size_gib=64, vault_name="v", x_id="/y"),
         _row("r", "policy p2 keeps 15 d", policy_name="p2", kept_days=15.0, size_gib=32, vault_name="v", x_id="/z"),
     ]
-    texts = wording.read_texts()
+    texts = SHIPPED.texts()
     assert values.common(rows, texts) == (("vault", "v"),)
     assert values.own(rows[0], values.differing(rows), texts) == "size 64 GiB"
     assert values.own(rows[1], values.differing(rows), texts) == "size 32 GiB"
@@ -322,11 +323,11 @@ def test_severities_are_ranked_worst_first_inside_a_status() -> None:
     ],
 )
 def test_values_read_are_written_for_people(name: str, value: float, said: str) -> None:
-    assert wording.read_value(name, value, wording.read_texts()) == said
+    assert wording.read_value(name, value, SHIPPED.texts()) == said
 
 
 def test_an_end_that_lies_behind_is_told_as_one() -> None:
-    texts = wording.read_texts()
+    texts = SHIPPED.texts()
     row = replace(sample.results(30).findings[0], evidence={"expires_in_hours": -133.68}, reason="")
     assert values.common([row], texts) == (("ended", "5.5 d ago"),)
     assert values.own(row, ["expires_in_hours"], texts) == "ended 5.5 d ago"

@@ -10,7 +10,8 @@ import pytest
 
 from auditor.inventory.facts import tables
 from auditor.model import Severity, Status
-from auditor.report import values, wording
+from auditor.report import values
+from auditor.report.templates import SHIPPED
 from auditor.simulator import Estate
 from tests.audits import AS_OF, Audited, audit
 from tests.azure.runs import hurried
@@ -110,7 +111,7 @@ def test_fixture_07_a_softly_deleted_item_is_no_protection_and_its_days_are_coun
     found = finding(company.results, "vm-protection-stopped", "deleted")
     assert (found.status, found.severity, found.reason_code) == (Status.FAIL, Severity.CRITICAL, "item_soft_deleted")
     assert found.evidence["purge_in_days"] == 11
-    assert ("erased for good in", "11 d") in values.common([found], wording.read_texts())
+    assert ("erased for good in", "11 d") in values.common([found], SHIPPED.texts())
 
 
 def test_fixture_08_a_first_backup_is_in_grace_then_due_and_2001_is_no_date(tmp_path: Path) -> None:

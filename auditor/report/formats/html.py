@@ -29,36 +29,35 @@ _COMMENT = re.compile(r"/\*.*?\*/\s*", re.DOTALL)
 def render(report: Report) -> bytes:
     """Write the page; the policy in its head allows the one script and the one style sheet by their digests."""
     texts = report.texts
-    script = page.source("report.js")
-    style = _FACE.format(data=fonts.web()) + _COMMENT.sub("", page.source("report.css"))
-    content = (
-        page.environment(texts)
-        .get_template("report.html")
-        .render(
-            report=report,
-            policy=_policy(script, style),
-            script=Markup(script),  # noqa: S704 - our own file
-            style=Markup(style),  # noqa: S704
-            data=packing.pack(report),
-            state=report.state,
-            worst=[row for row in report.findings if row.status is not Status.NOT_APPLICABLE][:MOST_WITHOUT_SCRIPT],
-            areas=_areas(report),
-            subscriptions=_subscriptions(report),
-            statuses=packing.STATUSES,
-            limits={"rows": MOST_ROWS},
-            steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
-        )
+    script = report.templates.source("report.js")
+    sheets = report.templates.source("report.css") + report.templates.source("blocks/style.css")
+    style = _FACE.format(data=fonts.web()) + _COMMENT.sub("", sheets)
+    content = page.filled(
+        report,
+        "report.html",
+        policy=_policy(script, style, pictures=report.templates.own is not None),
+        script=Markup(script),  # noqa: S704 - our own file
+        style=Markup(style),  # noqa: S704
+        data=packing.pack(report),
+        state=report.state,
+        worst=[row for row in report.findings if row.status is not Status.NOT_APPLICABLE][:MOST_WITHOUT_SCRIPT],
+        areas=_areas(report),
+        subscriptions=_subscriptions(report),
+        statuses=packing.STATUSES,
+        limits={"rows": MOST_ROWS},
+        steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
     )
     return content.encode("utf-8", "replace")
 
 
-def _policy(script: str, style: str) -> str:
+def _policy(script: str, style: str, *, pictures: bool) -> str:
     return "; ".join(
         (
             "default-src 'none'",
             f"script-src '{_digest(script)}'",
             f"style-src '{_digest(style)}'",
             "font-src data:",
+            *(["img-src data:"] if pictures else []),
             "base-uri 'none'",
             "form-action 'none'",
         )

@@ -134,7 +134,10 @@ def render(report: Report) -> bytes:
         for it in enclosed
     ]
     with _still(int(when.timestamp())):
-        document = weasyprint.HTML(string=markup(report, enclosed), url_fetcher=_only_fonts(weasyprint))
+        document = weasyprint.HTML(
+            string=markup(report, enclosed),
+            url_fetcher=_only_fonts(weasyprint, pictures=report.templates.own is not None),
+        )
         made: bytes = document.write_pdf(pdf_variant="pdf/a-3a", attachments=attachments, finisher=_declare_pdf_ua)
     return made
 
@@ -165,18 +168,18 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
     from auditor.report import fonts  # noqa: PLC0415 - needs the font packages, which html and json do not
 
     texts = report.texts
-    environment = page.environment(texts, fonts.drawable())
+    environment = page.environment(report)
     fallbacks = ", ".join(f'"{slug}"' for slug in fonts.fallbacks())
     body, table = f'"{fonts.BODY}", {fallbacks}', f'"{fonts.TABLE}", "{fonts.BODY}", {fallbacks}'
-    css = environment.from_string("{% autoescape false %}" + page.source("pdf.css") + "{% endautoescape %}").render(
-        faces=fonts.faces(), body=body, table=table
-    )
+    css = environment.from_string(
+        "{% autoescape false %}" + report.templates.source("pdf.css") + "{% endautoescape %}"
+    ).render(faces=fonts.faces(), body=body, table=table)
     blocks, shown = _capped(report, texts)
-    return environment.get_template(
-        "pdf.html"
-    ).render(
-        report=report,
-        css=Markup(css),  # noqa: S704 - our own file, with font paths
+    return page.filled(
+        report,
+        "pdf.html",
+        fonts.drawable(),
+        css=Markup(css + report.templates.source("blocks/style.css")),  # noqa: S704 - with font paths
         state=report.state,
         expected=_expected(report),
         qr=_qr(report),
@@ -374,15 +377,18 @@ def _qr(report: Report) -> Markup:
     ).format(size, Markup(path), report.texts("words.qr"))  # noqa: S704
 
 
-def _only_fonts(weasyprint: Any) -> Any:
-    """Give a fetcher that reads files of the font packages and nothing else: names in a report load nothing."""
+def _only_fonts(weasyprint: Any, *, pictures: bool) -> Any:
+    """Give a fetcher that reads files of the font packages and nothing else: names in a report load nothing.
+
+    With `pictures`, those too that the user's templates hold as data.
+    """
     from auditor.report import fonts  # noqa: PLC0415
 
     allowed = {face.url for face in fonts.faces()}
 
     class Fetcher(weasyprint.URLFetcher):  # type: ignore[misc]
         def fetch(self, url: str, headers: Any = None) -> Any:
-            if url not in allowed:
+            if url not in allowed and not (pictures and url.startswith("data:image/")):
                 message = f"a report loads nothing: {url[:80]}"
                 raise ValueError(message)
             return super().fetch(url, headers)

@@ -1,0 +1,111 @@
+"""A folder of the user's own: its blocks, pictures and texts win; mistakes are told by file and line."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditor.errors import AuditorError, DocumentError, UsageError
+from auditor.report import formats, templates, view
+from auditor.report.formats import pdf
+from auditor.report.templates import SHIPPED
+from tests.formats import sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+LOGO = '<img class="mark" src="{{ picture("logo.png") }}" alt="Contoso" height="12">'
+
+
+def written(folder: Path, files: dict[str, str | bytes]) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+def shown(folder: Path, language: str = "en") -> view.Report:
+    how = view.Presentation(language=language, templates=templates.opened(folder))
+    return view.build(sample.results(6), how)
+
+
+def test_blocks_pictures_and_texts_of_the_user_win(tmp_path: Path) -> None:
+    own = written(
+        tmp_path,
+        {
+            "blocks/logo.html": LOGO,
+            "blocks/classification.html": "INTERNAL {{ run.id }}",
+            "blocks/style.css": ".mark { height: 3mm }",
+            "texts.en.yaml": "title: Can we recover?\nlabels: {Standard: Yardstick}\n",
+            "logo.png": DOT,
+        },
+    )
+    report = shown(own)
+    page, document = formats.find("html").render(report).decode(), pdf.markup(report)
+    for text in (page, document):
+        assert "data:image/png;base64," in text
+        assert "<h1>Can we recover?</h1>" in text
+        assert f"INTERNAL {report.run.id}" in text
+        assert ".mark { height: 3mm }" in text
+    assert "img-src data:" in page
+    assert ">Yardstick<" in document
+    assert formats.find("pdf").render(report).startswith(b"%PDF")
+    assert "img-src" not in formats.find("html").render(view.build(sample.results(6))).decode()
+
+
+def test_a_new_language_is_one_file_and_says_the_rest_in_english(tmp_path: Path) -> None:
+    own = written(tmp_path, {"texts.fr.yaml": "status: {fail: échec}\n"})
+    report = shown(own, "fr")
+    assert (report.texts("status.fail"), report.texts("status.unknown")) == ("échec", "unknown")
+    assert '<html lang="fr">' in pdf.markup(report)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"blocks/lgo.html": "x"}, "blocks/lgo.html: overrides no template\n  did you mean 'blocks/logo.html'?"),
+        ({"blocks/logo.html": "a\n{% if %}"}, "blocks/logo.html:2: is no template"),
+        ({"texts.en.yaml": "titel: x\n"}, "texts.en.yaml:1: unknown text 'titel'\n  did you mean 'title'?"),
+        ({"texts.en.yaml": "status:\n  fial: x\n"}, "texts.en.yaml:2: unknown text 'fial'\n  did you mean 'fail'?"),
+        ({"texts.en.yaml": "as_at: at {then}\n"}, "texts.en.yaml:1: unknown place {then}"),
+        ({"texts.en.yaml": "as_at: at {when\n"}, "texts.en.yaml:1: a brace is not closed"),
+        ({"texts.en.yaml": "status: fail\n"}, "texts.en.yaml:1: status: has another form"),
+        ({"texts.en.yaml": "- x\n"}, "texts.en.yaml:1: must be a block"),
+        ({"texts.en.yaml": "a: [\n"}, "texts.en.yaml:2: "),
+    ],
+)
+def test_a_mistake_is_told_by_file_and_line(files: dict[str, str | bytes], said: str, tmp_path: Path) -> None:
+    with pytest.raises(DocumentError) as caught:
+        templates.opened(written(tmp_path, files))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ("\n{{ nothing }}", "blocks/logo.html:2: cannot be filled: 'nothing' is undefined"),
+        ("{{ picture('../secret.png') }}", "no picture '../secret.png'"),
+        ("{{ picture('logo.png') }}", "no picture 'logo.png'"),
+    ],
+)
+def test_a_block_that_cannot_be_filled_is_told(block: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(DOT)
+    own = written(tmp_path / "own", {"blocks/logo.html": block})
+    report = shown(own)
+    for kind in ("html", "pdf"):
+        with pytest.raises(AuditorError) as caught:
+            formats.find(kind).render(report)
+        assert said in str(caught.value)
+
+
+def test_a_folder_or_a_language_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        templates.opened(tmp_path / "none")
+    with pytest.raises(UsageError, match="no texts in it"):
+        SHIPPED.texts("xx")
