@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import Status, Subscription
@@ -146,7 +146,8 @@ class Report:
 def build(results: Results, how: Presentation = PLAIN) -> Report:
     """Make the view of `results`; the one place where a report's numbers are counted."""
     texts = how.templates.texts(how.language)
-    rules = tuple(sorted(results.rules, key=lambda rule: (_area_order(rule.area), rule.severity.rank, rule.id)))
+    worded = (_worded(rule, texts) for rule in results.rules)
+    rules = tuple(sorted(worded, key=lambda rule: (_area_order(rule.area), rule.severity.rank, rule.id)))
     findings = tuple(sorted(results.findings, key=by_cause.serial_key))
     machines = tuple(sorted(results.machines, key=lambda machine: machine.resource_id))
     told = by_cause.causes(findings, {rule.id: rule for rule in rules})
@@ -193,6 +194,15 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         texts=texts,
         templates=how.templates,
         all_rows=how.all_rows,
+    )
+
+
+def _worded(rule: RuleResult, texts: Texts) -> RuleResult:
+    """Give a rule in the report's language, as far as the texts have it."""
+    return replace(
+        rule,
+        title=texts.get(f"rules.{rule.id}.title", rule.title),
+        rationale=texts.get(f"rules.{rule.id}.rationale", rule.rationale),
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from auditor import assets
 from auditor.errors import AuditorError, DocumentError, UsageError
 from auditor.report import formats, templates, view
 from auditor.report.formats import pdf
@@ -64,6 +67,34 @@ def test_a_new_language_is_one_file_and_says_the_rest_in_english(tmp_path: Path)
     report = shown(own, "fr")
     assert (report.texts("status.fail"), report.texts("status.unknown")) == ("échec", "unknown")
     assert '<html lang="fr">' in pdf.markup(report)
+
+
+def test_german_says_all_that_english_says_with_the_same_places() -> None:
+    english, german = (yaml.safe_load(SHIPPED.source(f"texts.{code}.yaml")) for code in ("en", "de"))
+    ours = {path.stem for path in assets.rules().glob("*/*-*.yaml")}
+    rules = german.pop("rules")
+    assert set(rules) == ours
+    assert all(set(said) == {"title", "rationale"} for said in rules.values())
+    del english["rules"]
+    assert leaves(german) == leaves(english)
+
+
+def leaves(tree: object, key: tuple[object, ...] = ()) -> dict[tuple[object, ...], set[str]]:
+    if isinstance(tree, dict):
+        return {path: found for name, inner in tree.items() for path, found in leaves(inner, (*key, name)).items()}
+    if isinstance(tree, list):
+        return {path: found for name, inner in enumerate(tree) for path, found in leaves(inner, (*key, name)).items()}
+    return {key: set(re.findall(r"\{\w*\}", str(tree)))}
+
+
+def test_a_report_in_german_says_nothing_in_english() -> None:
+    report = view.build(sample.results(30), view.Presentation(language="de"))
+    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", pdf.markup(report), flags=re.DOTALL)
+    for english in ("Findings", "verdict", "not yet due", "Completeness", "Self-test", "Sign-off", "Contents"):
+        assert english not in text, text[text.index(english) - 60 :][:160]
+    page = formats.find("html").render(report).decode()
+    assert '<html lang="de">' in page
+    assert "Nachweise: " in page
 
 
 @pytest.mark.parametrize(
