@@ -11,7 +11,7 @@ from auditor import rulebook, standard
 from auditor.engine import ruletests
 from auditor.errors import DocumentError, UsageError
 from auditor.inventory.database import DISK_ERRORS
-from auditor.rulebook import frameworks
+from auditor.rulebook import frameworks, loosening
 from auditor.standard import evidence as proof
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Files:
     """Folders with rules of the user's own."""
     shipped: bool = True
     """False leaves the shipped rules out."""
+    judged_before: bool = False
+    """The standard is a bundle's own: a run was judged by it, and a later release has nothing to refuse."""
     evidence: Callable[[Standard], Evidence] | None = None
     """Reads restore tests and runbooks; by default those that the standard names, beside its own file, and beside the
     working directory for the shipped one."""
@@ -77,6 +79,8 @@ class Files:
         chosen = standard.read(path, shown)
         book = rulebook.read(self.rules, chosen.file.rules, shipped=self.shipped)
         frameworks.named_by_standard(chosen.file.frameworks, path, shown, book.frameworks)
+        if not self.judged_before:
+            loosening.justified(chosen, book, path, shown)
         waivers = standard.read_waivers(self.waivers, chosen)
         known = {rule.id for rule in book.rules}
         standard.unknown_rules(waivers, self.waivers, known)
@@ -111,7 +115,7 @@ def read(
         DocumentError: something in them is wrong, or a rule fails its own tests.
     """
     evidence = None if beside is None else lambda chosen: proof.read(chosen, beside)
-    return _proved(Files(standard_path, waivers_path, responses_path, rule_folders, shipped, evidence))
+    return _proved(Files(standard_path, waivers_path, responses_path, rule_folders, shipped, evidence=evidence))
 
 
 def of_bundle(
@@ -133,6 +137,7 @@ def of_bundle(
         responses=responses_path or own.responses,
         rules=rule_folders or own.rules,
         shipped=bool(rule_folders),
+        judged_before=standard_path is None,
     )
     return _proved(named)
 
@@ -150,6 +155,7 @@ def _sealed(found: Bundle) -> Files:
         folder / "responses.yaml",
         [folder / "rules"],
         shipped=False,
+        judged_before=True,
         evidence=lambda _standard: proof.of_bundle(folder),
     )
 

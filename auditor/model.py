@@ -359,6 +359,34 @@ class TierDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class LooserDemand:
+    """A demand of the standard that asks less than the shipped standard, both in the words of the file."""
+
+    name: str
+    """Such as `backup.daily.keep`."""
+    asked: str | None
+    """None = not demanded."""
+    shipped: str | None
+    """None where a whole block is not demanded."""
+
+    def __str__(self) -> str:
+        """Say it as `rpo 48h instead of 24h`."""
+        asked = "not demanded" if self.asked is None else self.asked
+        return f"{self.name} {asked}" + ("" if self.shipped is None else f" instead of {self.shipped}")
+
+
+@dataclass(frozen=True, slots=True)
+class Loosening:
+    """Where the standard demands less than the shipped one, and why."""
+
+    place: str
+    """Block of the standard: `tiers.gold`, `population`, `rules`, ..."""
+    demands: tuple[LooserDemand, ...]
+    justification: str | None
+    """None only in standards of bundles that were judged before one was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class WaiverRecord:
     """A waiver and what it did in this run."""
 
@@ -465,6 +493,8 @@ class Results:
     """Key -> framework, for those that rules name."""
     runs: tuple[PastRun, ...] = ()
     """The earlier runs that this bundle remembers, and this one, oldest first."""
+    loosenings: tuple[Loosening, ...] = ()
+    """In the order of the standard."""
 
 
 @dataclass(frozen=True, slots=True)

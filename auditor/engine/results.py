@@ -31,6 +31,7 @@ from auditor.model import (
     Status,
     TierDemand,
 )
+from auditor.rulebook import loosening
 from auditor.rulebook.frameworks import Mark
 from auditor.standard.durations import days, hours
 from auditor.standard.selector import quote
@@ -111,6 +112,7 @@ def read(judged: Judged, facts: Facts) -> Results:
         clock_offset_seconds=covered.clock_offset_seconds,
         frameworks=_frameworks(judged.book),
         runs=register.read(facts, judged.bundle, judged.findings, judged.as_of),
+        loosenings=loosening.loosenings(judged.standard, judged.book),
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Coverage,
         Finding,
         Gate,
+        LooserDemand,
         Machine,
         PastRun,
         Population,
@@ -110,6 +111,8 @@ class Report:
     snapshots: tuple[SnapshotRecord, ...]
     population: tuple[Population, ...]
     tiers: tuple[TierDemand, ...]
+    loosenings: tuple[tuple[str, str, str], ...]
+    """(block of the standard, what it demands less than the shipped standard, why)."""
     waivers: tuple[WaiverRecord, ...]
     controls: tuple[ControlRow, ...]
     cited: Mapping[str, tuple[str, ...]]
@@ -184,6 +187,10 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         snapshots=tuple(sorted(results.snapshots, key=lambda it: it.resource_id)),
         population=tuple(sorted(results.population, key=lambda it: it.resource_type)),
         tiers=results.tiers,
+        loosenings=tuple(
+            (it.place, "; ".join(_looser(demand, texts) for demand in it.demands), it.justification or wording.DASH)
+            for it in results.loosenings
+        ),
         waivers=tuple(sorted(results.waivers, key=lambda it: it.id)),
         controls=controls.matrix(rules, results.frameworks, texts),
         cited=controls.cited(rules, results.frameworks, texts),
@@ -238,6 +245,14 @@ def _scope(scope: Mapping[str, Any], texts: Texts) -> tuple[tuple[str, str], ...
             shown = texts("words.none" if isinstance(value, (list, tuple)) else "words.not_declared")
         said.append((key.replace("_", " "), shown))
     return tuple(said)
+
+
+def _looser(demand: LooserDemand, texts: Texts) -> str:
+    if demand.shipped is None:
+        return texts("loosening.block", name=demand.name)
+    if demand.asked is None:
+        return texts("loosening.nothing", name=demand.name, shipped=demand.shipped)
+    return texts("loosening.less", name=demand.name, asked=demand.asked, shipped=demand.shipped)
 
 
 _AREAS = ("protection", "health", "retention", "snapshots", "vaults", "governance", "readiness", "cost")

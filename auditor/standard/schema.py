@@ -9,6 +9,22 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from auditor.standard.durations import days
 from auditor.standard.selector import Match, Texts  # noqa: TC001 - pydantic reads the annotations
+from auditor.standard.strictness import (
+    CLOSED,
+    FEWER,
+    HIGHER,
+    IMMUTABLE,
+    LONGER,
+    LONGER_OR_NULL,
+    LOWER,
+    MORE,
+    NO,
+    PRIVATE,
+    SHORTER,
+    SHORTER_OR_NULL,
+    SOONER,
+    YES,
+)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -41,8 +57,8 @@ class Part(BaseModel):
 class Keep(Part):
     """How long points of one kind are kept."""
 
-    keep: Duration | None = None
-    max: Duration | None = None
+    keep: Annotated[Duration | None, LONGER] = None
+    max: Annotated[Duration | None, SHORTER] = None
     legal_basis: str | None = None
     compliance: bool = False
 
@@ -50,78 +66,78 @@ class Keep(Part):
 class Backup(Part):
     """Backups in a vault."""
 
-    every: Duration | None = None
+    every: Annotated[Duration | None, SHORTER] = None
     daily: Keep = Keep()
     weekly: Keep = Keep()
     monthly: Keep = Keep()
     yearly: Keep = Keep()
-    archive_after: Duration | None = None
-    max_missing_pct: Percent = 3
-    max_gap: Duration = "1d"
-    require_all_disks: bool = True
-    app_consistent: bool = False
+    archive_after: Annotated[Duration | None, SHORTER] = None
+    max_missing_pct: Annotated[Percent, LOWER] = 3
+    max_gap: Annotated[Duration, SHORTER] = "1d"
+    require_all_disks: Annotated[bool, YES] = True
+    app_consistent: Annotated[bool, YES] = False
 
 
 class SnapshotTier(Part):
     """The operational snapshot tier."""
 
-    daily_keep: Duration | None = None
-    accept: list[Literal["instant_restore", "disk_backup", "restore_point", "snapshot"]] = []
-    max_missing: Count = 0
+    daily_keep: Annotated[Duration | None, LONGER] = None
+    accept: Annotated[list[Literal["instant_restore", "disk_backup", "restore_point", "snapshot"]], FEWER] = []
+    max_missing: Annotated[Count, LOWER] = 0
 
 
 class Redundancy(Part):
     """Accepted storage redundancies."""
 
-    accept: list[Literal["LocallyRedundant", "ZoneRedundant", "GeoRedundant"]]
+    accept: Annotated[list[Literal["LocallyRedundant", "ZoneRedundant", "GeoRedundant"]], FEWER]
 
 
 class SoftDelete(Part):
     """Soft delete of the vault."""
 
-    keep: Duration | None = None
-    always_on: bool = False
+    keep: Annotated[Duration | None, LONGER] = None
+    always_on: Annotated[bool, YES] = False
 
 
 class Immutability(Part):
     """Immutability of the vault."""
 
-    state: Literal["Disabled", "Unlocked", "Locked"]
-    time_based_keep: Duration | None = None
+    state: Annotated[Literal["Disabled", "Unlocked", "Locked"], IMMUTABLE]
+    time_based_keep: Annotated[Duration | None, LONGER] = None
 
 
 class MultiUser(Part):
     """Multi-user authorization (Resource Guard)."""
 
-    required: bool = False
-    guard_other_subscription: bool = False
+    required: Annotated[bool, YES] = False
+    guard_other_subscription: Annotated[bool, YES] = False
 
 
 class Cmk(Part):
     """Customer-managed keys."""
 
-    required: bool = False
-    double: bool = False
+    required: Annotated[bool, YES] = False
+    double: Annotated[bool, YES] = False
 
 
 class Alerts(Part):
     """Alerts and logs of the vault."""
 
-    job_failures: bool = False
-    routed: bool = False
-    diagnostics: bool = False
-    log_keep: Duration | None = None
+    job_failures: Annotated[bool, YES] = False
+    routed: Annotated[bool, YES] = False
+    diagnostics: Annotated[bool, YES] = False
+    log_keep: Annotated[Duration | None, LONGER] = None
 
 
 class VaultTier(Part):
     """What the vault must be."""
 
     redundancy: Redundancy | None = None
-    cross_region_restore: bool | None = None
+    cross_region_restore: Annotated[bool | None, YES] = None
     soft_delete: SoftDelete | None = None
     immutability: Immutability | None = None
     mua: MultiUser | None = None
-    private_endpoint: bool | None = None
+    private_endpoint: Annotated[bool | None, YES] = None
     cmk: Cmk | None = None
     alerts: Alerts | None = None
 
@@ -129,36 +145,37 @@ class VaultTier(Part):
 class RestoreTest(Part):
     """Proof of recovery."""
 
-    cadence: Duration | None = None
-    sample_pct: Percent | None = None
-    sample_min: Count | None = None
-    types: list[RestoreType] = []
-    isolated_target: bool | None = None
-    cross_region_cadence: Duration | None = None
+    cadence: Annotated[Duration | None, SHORTER] = None
+    sample_pct: Annotated[Percent | None, HIGHER] = None
+    sample_min: Annotated[Count | None, HIGHER] = None
+    types: Annotated[list[RestoreType], MORE] = []
+    isolated_target: Annotated[bool | None, YES] = None
+    cross_region_cadence: Annotated[Duration | None, SHORTER] = None
 
 
 class Runbooks(Part):
     """Recovery procedures."""
 
-    max_age: Duration | None = None
-    scenarios: list[str] = []
+    max_age: Annotated[Duration | None, SHORTER] = None
+    scenarios: Annotated[list[str], MORE] = []
 
 
 class Tier(Part):
     """What is demanded of the resources of a class; null = not demanded."""
 
     extends: str | None = None
-    justification: str | None = None
-    severity_shift: int = Field(default=0, ge=-2, le=2)
-    rpo: Duration | None = None
-    vault_rpo: Duration | None = None
-    rto: Duration | None = None
+    justification: Said | None = None
+    """Why it asks less than the shipped standard; reports print it."""
+    severity_shift: Annotated[int, Field(ge=-2, le=2), HIGHER] = 0
+    rpo: Annotated[Duration | None, SHORTER] = None
+    vault_rpo: Annotated[Duration | None, SHORTER] = None
+    rto: Annotated[Duration | None, SHORTER] = None
     backup: Backup | None = None
     snapshot: SnapshotTier | None = None
     vault: VaultTier | None = None
     restore_test: RestoreTest | None = None
     runbooks: Runbooks | None = None
-    success_pct: Percent | None = None
+    success_pct: Annotated[Percent | None, HIGHER] = None
 
 
 class ClassRule(Part):
@@ -183,6 +200,8 @@ class About(Part):
     approved_by: str | None = None
     next_review: date | None = None
     source: str | None = None
+    justification: Said | None = None
+    """Why its due dates (`sla_days`) are later than those of the shipped standard; reports print it."""
 
 
 class ThirdParty(Part):
@@ -196,43 +215,47 @@ class ThirdParty(Part):
 class PopulationRules(Part):
     """Which VMs are judged."""
 
-    scale_set_flexible: bool = True
-    exclude_spot: bool = True
+    justification: Said | None = None
+    """Why it asks less than the shipped standard; reports print it."""
+    scale_set_flexible: Annotated[bool, YES] = True
+    exclude_spot: Annotated[bool, NO] = True
     inherit_resource_group_tags: bool = True
-    deallocated_exclude_after: Duration | None = None
+    deallocated_exclude_after: Annotated[Duration | None, LONGER_OR_NULL] = None
     managed_resource_groups: Literal["exclude", "include"] = "exclude"
-    exclude_publishers: list[str] = []
+    exclude_publishers: Annotated[list[str], FEWER] = []
     exclude_disk_tag: Said = "backup-exclude-disk"
-    accept_disk_backup: bool = False
-    accept_third_party: list[ThirdParty] = []
-    accept_sampling: bool = False
+    accept_disk_backup: Annotated[bool, NO] = False
+    accept_third_party: Annotated[list[ThirdParty], FEWER] = []
+    accept_sampling: Annotated[bool, NO] = False
 
 
 class Timing(Part):
     """Graces and tolerances."""
 
-    new_vm_grace: Duration = "24h"
-    initial_backup_grace: Duration = "24h"
-    rpo_tolerance: Duration = "6h"
-    retention_tolerance_pct: Percent = 2
-    period: Duration = "90d"
-    min_history_coverage_pct: Percent = 95
+    justification: Said | None = None
+    """Why it asks less than the shipped standard; reports print it."""
+    new_vm_grace: Annotated[Duration, SHORTER] = "24h"
+    initial_backup_grace: Annotated[Duration, SHORTER] = "24h"
+    rpo_tolerance: Annotated[Duration, SHORTER] = "6h"
+    retention_tolerance_pct: Annotated[Percent, LOWER] = 2
+    period: Annotated[Duration, LONGER] = "90d"
+    min_history_coverage_pct: Annotated[Percent, HIGHER] = 95
 
 
 class PerDisk(Part):
     """How many snapshots a disk may have."""
 
-    warn: Count = 10
-    bad: Count = 30
-    limit_guard: Count = 400
+    warn: Annotated[Count, LOWER] = 10
+    bad: Annotated[Count, LOWER] = 30
+    limit_guard: Annotated[Count, LOWER] = 400
 
 
 class SnapshotNetwork(Part):
     """Export of snapshots."""
 
-    policy: Literal["DenyAll", "AllowPrivate", "AllowAll"] = "DenyAll"
-    public_access: Literal["Disabled", "Enabled"] = "Disabled"
-    sas_max: Duration = "4h"
+    policy: Annotated[Literal["DenyAll", "AllowPrivate", "AllowAll"], CLOSED] = "DenyAll"
+    public_access: Annotated[Literal["Disabled", "Enabled"], PRIVATE] = "Disabled"
+    sas_max: Annotated[Duration, SHORTER] = "4h"
 
 
 class Marks(Part):
@@ -245,16 +268,18 @@ class Marks(Part):
 class SnapshotRules(Part):
     """Demands on managed-disk snapshots."""
 
-    stale_after: Duration = "7d"
-    grace: Duration = "1d"
+    justification: Said | None = None
+    """Why it asks less than the shipped standard; reports print it."""
+    stale_after: Annotated[Duration, SHORTER] = "7d"
+    grace: Annotated[Duration, SHORTER] = "1d"
     bands: Annotated[list[Duration], Field(min_length=3, max_length=3)] = ["7d", "30d", "90d"]
-    max_expiry: Duration = "30d"
-    required_tags: list[str] = []
+    max_expiry: Annotated[Duration, SHORTER] = "30d"
+    required_tags: Annotated[list[str], MORE] = []
     expiry_tags: list[str] = []
     hold_tag: str = "legal-hold"
     per_disk: PerDisk = PerDisk()
-    require_incremental: bool = True
-    allow_premium: Duration | None = None
+    require_incremental: Annotated[bool, YES] = True
+    allow_premium: Annotated[Duration | None, SHORTER_OR_NULL] = None
     network: SnapshotNetwork = SnapshotNetwork()
     third_party: dict[str, Marks] = {}
 
@@ -262,40 +287,50 @@ class SnapshotRules(Part):
 class AzurePolicyRules(Part):
     """Azure Policy definitions that must be, or may be, assigned."""
 
-    require_definitions: list[str] = []
-    accept_any_of: list[str] = []
-    max_state_age: Duration = "48h"
+    justification: Said | None = None
+    """Why it asks less than the shipped standard; reports print it."""
+    require_definitions: Annotated[list[str], MORE] = []
+    accept_any_of: Annotated[list[str], FEWER] = []
+    max_state_age: Annotated[Duration, SHORTER] = "48h"
 
 
 class WaiverRules(Part):
     """Demands on waivers."""
 
-    max: Duration = "365d"
-    approver_not_requester: bool = True
-    required: list[str] = []
+    justification: Said | None = None
+    """Why it asks less than the shipped standard; reports print it."""
+    max: Annotated[Duration, SHORTER] = "365d"
+    approver_not_requester: Annotated[bool, YES] = True
+    required: Annotated[list[str], MORE] = []
 
 
 class EvidenceFiles(Part):
     """Where restore tests and runbooks are recorded."""
 
+    justification: Said | None = None
+    """Why it asks less than the shipped standard; reports print it."""
     restore_tests: str | None = None
     runbooks: str | None = None
-    keep: Duration = "7y"
+    keep: Annotated[Duration, LONGER] = "7y"
 
 
 class Cost(Part):
     """Prices for the cost rules."""
 
+    justification: Said | None = None
+    """Why it asks less than the shipped standard; reports print it."""
     currency: str = "EUR"
     prices_as_of: date | None = None
     snapshot_gib_month: dict[str, float | None] = {}
-    min_month: float = 0
+    min_month: Annotated[float, LOWER] = 0
 
 
 class RuleChoice(Part):
     """Which rules run."""
 
-    disable: list[str] = []
+    justification: Said | None = None
+    """Why it asks less than the shipped standard; reports print it."""
+    disable: Annotated[list[str], FEWER] = []
     extras: list[str] = []
     severity_override: dict[str, SeverityName] = {}
     params: dict[str, dict[str, Any]] = {}
@@ -308,7 +343,7 @@ class StandardFile(Part):
     population: PopulationRules = PopulationRules()
     timing: Timing = Timing()
     owner_tags: list[str] = []
-    sla_days: dict[SeverityName, DueDays] = {}
+    sla_days: Annotated[dict[SeverityName, DueDays], SOONER] = {}
     tiers: dict[str, dict[str, Any]]
     classes: list[ClassRule] = []
     default_tier: str

@@ -16,6 +16,8 @@ from auditor.model import (
     Gap,
     Gate,
     GateReason,
+    Loosening,
+    LooserDemand,
     Machine,
     Population,
     Question,
@@ -447,6 +449,17 @@ class _Maker:
             snapshots=snapshots,
             tiers=tiers,
             waivers=self._waivers(),
+            loosenings=(
+                Loosening(
+                    "tiers.dev_test",
+                    (
+                        LooserDemand("rpo", "168h", "24h"),
+                        LooserDemand("backup.daily.keep", None, "30d"),
+                        LooserDemand("vault", None, None),
+                    ),
+                    "rebuildable <b>from code</b>; no personal data" if self.hostile else "rebuildable from code",
+                ),
+            ),
             clock_offset_seconds=0.4,
             reconciliations=(
                 Reconciliation("vm", "graph", "list", len(machines), len(machines), 0, 0, 0),
