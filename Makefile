@@ -34,12 +34,13 @@ test: check build/kusto/.done  ## everything that CI runs
 	$(PYTHON) -m pytest -n 2
 	$(PYTHON) -m pytest -n 2 -m 'slow or browser'
 
-check: $(VENV)/.dev  ## lint, types, layers, generated pages
+check: $(VENV)/.dev  ## lint, types, layers, generated pages, rules
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PYTHON) -m docs.generate --check
+	$(VENV)/bin/auditor rules lint
 
 bench: $(VENV)/.dev  ## measures; asserts nothing about speed
 	$(PYTHON) -m pytest -m benchmark -s tests/benchmarks
