@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         RuleResult,
         Run,
         SnapshotRecord,
+        Subject,
         TierDemand,
         WaiverRecord,
     )
@@ -122,8 +123,21 @@ class Report:
     texts: Texts
     """The sentences of the report's language."""
     templates: Templates
+    passes: Mapping[str, tuple[Subject, ...]]
+    """Rule id -> what passes it; empty where the results were read without."""
     all_rows: bool
     """Passes too, in the machine-readable formats."""
+
+    def passing(self, rule: RuleResult) -> tuple[Subject, ...]:
+        """Give the resources that pass a rule; a report that must name them is built of results that do.
+
+        Raises:
+            ValueError: the results were read without them.
+        """
+        found = self.passes.get(rule.id, ())
+        if len(found) != rule.statuses.get(Status.PASS, 0):
+            raise ValueError(f"{rule.id}: {len(found)} passes are named of {rule.statuses.get(Status.PASS, 0)}")
+        return found
 
     @property
     def untested_line(self) -> str:
@@ -193,6 +207,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         runs=results.runs,
         texts=texts,
         templates=how.templates,
+        passes=results.passes,
         all_rows=how.all_rows,
     )
 
