@@ -201,12 +201,10 @@ def visible(text: str, drawable: frozenset[int] | None = None) -> str:
     """
     if (text.isascii() and text.isprintable()) or (drawable is None and _HARMLESS.fullmatch(text)):
         return text
-    return "".join(_drawn(char, drawable) for char in text)
+    return text.translate({ord(char): f"[U+{ord(char):04X}]" for char in set(text) if not _seen(char, drawable)})
 
 
-def _drawn(char: str, drawable: frozenset[int] | None) -> str:
+def _seen(char: str, drawable: frozenset[int] | None) -> bool:
     if char in "\n\t":
-        return char
-    if unicodedata.category(char) in _UNSEEN or (drawable is not None and ord(char) not in drawable):
-        return f"[U+{ord(char):04X}]"
-    return char
+        return True
+    return unicodedata.category(char) not in _UNSEEN and (drawable is None or ord(char) in drawable)
