@@ -10,11 +10,21 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from auditor.model import kept_for
+from auditor.model import Status, kept_for
 
 ENGLISH = "en"
 DASH = "\N{EN DASH}"
 """What a printed table shows where there is no value."""
+
+MARKS: Mapping[Status, str] = {
+    Status.FAIL: "■",
+    Status.UNKNOWN: "◆",
+    Status.WAIVED: "◇",
+    Status.NOT_YET_DUE: "○",
+    Status.NOT_APPLICABLE: DASH,
+    Status.PASS: "●",
+}
+"""A shape for each status, worst first, where there are no colours."""
 
 _HOURS_A_DAY = 24
 _HOURS_SHOWN_AS_HOURS = 96

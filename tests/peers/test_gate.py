@@ -197,11 +197,12 @@ def test_fixture_30_ten_thousand_findings_fit_into_summary_and_page(
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     show.result(results, {}, tmp_path, "github", 1)
-    # Nothing is cut from it: it counts the verdicts of every rule, and the findings stand in the reports.
     text = summary.read_text(encoding="utf-8")
     assert len(text.encode()) < 900_000
     for rule in results.rules:
-        assert f"| {rule.id} | {rule.statuses[Status.FAIL] or '·'} |" in text
+        fails = rule.statuses[Status.FAIL]
+        assert f"| {rule.id} | {f'{fails:,}' if fails else '·'} |" in text
+    assert re.search(r"^[\d,]+ of 10,000 findings are shown", text, re.MULTILINE)
     assert len(capsys.readouterr().out.encode()) < 900_000
     page = html(results)
     assert len(page.encode()) < 15_000_000

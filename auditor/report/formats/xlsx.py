@@ -27,7 +27,9 @@ MOST_ROWS = 1_048_576
 MOST_CHARACTERS = 32_767
 """Of a cell, which Excel counts in UTF-16."""
 
-_WIDE = re.compile(r"(.*_)?(id|name|sha256|digest|fingerprint|path|text|reason|rationale|params|evidence|controls|title)")
+_WIDE = re.compile(
+    r"(.*_)?(id|name|sha256|digest|fingerprint|path|text|reason|rationale|params|evidence|controls|title)"
+)
 _WIDTHS = (16, 40)
 _LABELS, _FACTS = 26, 110
 """Widths of the first sheet, in characters."""
@@ -141,7 +143,9 @@ def _facts(report: Report, texts: Texts) -> Iterator[tuple[str, str]]:
         yield "", f"{report.untested_line} {'; '.join(report.untested)}"
     yield (
         texts.label("Gate"),
-        texts.label("exit code {code}, threshold {threshold}", code=report.gate.exit_code, threshold=report.gate.threshold),
+        texts.label(
+            "exit code {code}, threshold {threshold}", code=report.gate.exit_code, threshold=report.gate.threshold
+        ),
     )
     for reason in report.gate.reasons:
         yield "", reason.detail
