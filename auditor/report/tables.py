@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from auditor.model import Status
 from auditor.report import formulas, verdicts, wording
 from auditor.report.charts import WORST_FIRST
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
+    from auditor.model import Status
     from auditor.report.view import Report
 
     Cell: TypeAlias = str | int | float | bool | date | datetime | None
@@ -121,7 +121,7 @@ def _snapshots(report: Report) -> Table:
 
 def _rules(report: Report) -> Table:
     columns = ("id", "area", "title", "severity", "resource_type", *WORST_FIRST, "controls", "rationale", "params")
-    rows = (
+    rows: Iterable[tuple[Cell, ...]] = (
         (
             it.id, it.area, it.title, it.severity, it.resource_type, *(it.statuses.get(s, 0) for s in WORST_FIRST),
             "; ".join(report.cited.get(it.id, ())), it.rationale, json.dumps(wording.plain(it.params)),
@@ -175,7 +175,7 @@ def _waivers(report: Report) -> Table:
 
 def _controls(report: Report) -> Table:
     columns = ("framework", "control", "title", "verified", "rules", *WORST_FIRST)
-    rows = (
+    rows: Iterable[tuple[Cell, ...]] = (
         (
             it.framework_title, it.control, it.title, it.verified, ", ".join(it.rules),
             *(it.statuses.get(status, 0) for status in WORST_FIRST),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auditor.model import (
         Coverage,
         Finding,
+        Gap,
         Gate,
         Machine,
         PastRun,
@@ -143,6 +144,22 @@ class Report:
     def untested_line(self) -> str:
         """Say in one sentence how much of the standard no rule judged; empty where all was."""
         return self.texts("untested.line", n=len(self.untested)) if self.untested else ""
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Say of each part of the evidence that is not whole what and where it is, how far it was read, and why."""
+        said = self.texts
+        places: list[tuple[Coverage | Gap, str]] = [
+            *(
+                (it, self.subscription_labels.get(it.subscription_id, it.subscription_id))
+                for it in self.completeness.unread
+            ),
+            *((it, it.resource_id) for it in self.completeness.gaps),
+        ]
+        return tuple(
+            f"{it.table}, {place or said('words.tenant')}: {said(f'coverage_state.{it.state}')}; {it.reason}"
+            for it, place in places
+        )
 
     @property
     def state(self) -> str:

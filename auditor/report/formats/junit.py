@@ -7,14 +7,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import XMLGenerator
+from xml.sax.xmlreader import AttributesImpl
 
-from auditor.model import Status
+from auditor.model import Gap, Status
 from auditor.report import remedy, wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from auditor.model import Coverage, Finding, Gap, RuleResult, Subject
+    from auditor.model import Coverage, Finding, RuleResult, Subject
     from auditor.report.view import Report
 
 DEFAULT_NAME = "junit.xml"
@@ -72,7 +73,7 @@ def render(report: Report) -> bytes:
     xml = XMLGenerator(target, "utf-8", short_empty_elements=True)
     xml.startDocument()
     name = f"{report.texts('title')} {report.texts('as_at', when=wording.moment(report.run.as_of))}"
-    xml.startElement("testsuites", {"name": name, **_numbers(totals)})
+    _open(xml, "testsuites", {"name": name, **_numbers(totals)})
     xml.ignorableWhitespace("\n")
     target.write(body.getbuffer())
     xml.endElement("testsuites")
@@ -89,7 +90,7 @@ def _suites(report: Report) -> Iterator[_Suite]:
         "manifest_digest": run.manifest_digest,
         "exit_code": str(report.gate.exit_code),
     }
-    read = (*report.coverage, *report.completeness.gaps)
+    read: tuple[Coverage | Gap, ...] = (*report.coverage, *report.completeness.gaps)
     yield _Suite(_EVIDENCE, _EVIDENCE, about, tuple(_reading(it, report) for it in read))
     findings: dict[str, list[Finding]] = {rule.id: [] for rule in report.rules}
     for finding in report.findings:
@@ -105,7 +106,11 @@ def _suites(report: Report) -> Iterator[_Suite]:
 
 def _reading(it: Coverage | Gap, report: Report) -> _Case:
     texts = report.texts
-    place = getattr(it, "resource_id", None) or report.subscription_labels.get(it.subscription_id, it.subscription_id)
+    place = (
+        it.resource_id
+        if isinstance(it, Gap)
+        else report.subscription_labels.get(it.subscription_id, it.subscription_id)
+    )
     name = f"{it.table}: {place or texts('words.tenant')}"
     if it.state.whole:
         return _Case(name)
@@ -153,18 +158,22 @@ def _numbers(counts: Counter[str | None]) -> dict[str, str]:
     }
 
 
+def _open(xml: XMLGenerator, name: str, attributes: Mapping[str, str]) -> None:
+    xml.startElement(name, AttributesImpl(attributes))
+
+
 def _write(xml: XMLGenerator, suite: _Suite, when: str) -> None:
-    xml.startElement("testsuite", {"name": suite.name, **_numbers(suite.counts), "timestamp": when})
-    xml.startElement("properties", {})
+    _open(xml, "testsuite", {"name": suite.name, **_numbers(suite.counts), "timestamp": when})
+    _open(xml, "properties", {})
     for name, value in suite.properties.items():
-        xml.startElement("property", {"name": name, "value": wording.visible(value)})
+        _open(xml, "property", {"name": name, "value": wording.visible(value)})
         xml.endElement("property")
     xml.endElement("properties")
     for case in suite.cases:
         xml.ignorableWhitespace("\n")
-        xml.startElement("testcase", {"classname": suite.family, "name": wording.visible(case.name), "time": "0"})
+        _open(xml, "testcase", {"classname": suite.family, "name": wording.visible(case.name), "time": "0"})
         if case.outcome:
-            xml.startElement(case.outcome, {"type": case.kind, "message": wording.visible(case.message)})
+            _open(xml, case.outcome, {"type": case.kind, "message": wording.visible(case.message)})
             xml.characters(wording.visible(case.details))
             xml.endElement(case.outcome)
         xml.endElement("testcase")

@@ -28,7 +28,7 @@ MOST_LINES = 50
 MOST_CHARACTERS = 600
 """Of one text."""
 
-_HARMLESS = re.compile(r"(?!_)[\w.,;:!?%()/+\-=\"'\u2010-\u2026\u2192\u20ac]*(?<!_)")
+_HARMLESS = re.compile(r"(?!_)[\w.,;:!?%()/+\-=\"'\u00b7\u2010-\u2026\u20ac\u25a0-\u25ff]*(?<!_)")
 _OBEYED = re.compile(r"__|://|www\.|:\w+:|GH-\d", re.IGNORECASE)
 _TICKS = re.compile("`+")
 _PIPES = re.compile(r"(\\*)\|")
@@ -98,8 +98,8 @@ def _findings(report: Report, texts: Texts, room: int) -> Iterator[str]:
     elif told < report.told:
         yield prose(texts("markdown.shown", n=told, of=report.told)) + "\n"
     if shown < len(blocks):
-        cut = blocks[shown:]
-        yield f"**{prose(texts('markdown.cut', n=len(cut), findings=wording.number(sum(it.size for _, it in cut))))}**\n"
+        cut = [cause for _, cause in blocks[shown:]]
+        yield f"**{prose(texts('markdown.cut', n=len(cut), findings=sum(it.size for it in cut)))}**\n"
 
 
 _RESERVED = 2_000
@@ -156,16 +156,13 @@ def _completeness(report: Report, texts: Texts) -> Iterator[str]:
         (it.table, *map(_count, (it.places, it.whole, it.expected, it.received, it.difference))) for it in whole.tables
     )
     yield from _table([texts.label(name) for name in names], rows, numeric=range(1, len(names)))
-    unread = [(it, report.subscription_labels.get(it.subscription_id) or it.subscription_id) for it in whole.unread]
-    unread += [(it, it.resource_id) for it in whole.gaps]
     yield f"{prose(texts.label('What was not read'))}:\n"
-    if not unread:
+    if not report.unread:
         yield prose(texts.label("Nothing: every scope of every table was read.")) + "\n"
-    for it, place in unread[:MOST_LINES]:
-        said = f"{it.table}, {place or texts('words.tenant')}: {texts(f'coverage_state.{it.state}')}; {it.reason}"
-        yield f"- {prose(said)}"
-    if len(unread) > MOST_LINES:
-        yield f"- {prose(texts('words.and_more', n=len(unread) - MOST_LINES))}"
+    for line in report.unread[:MOST_LINES]:
+        yield f"- {prose(line)}"
+    if len(report.unread) > MOST_LINES:
+        yield f"- {prose(texts('words.and_more', n=len(report.unread) - MOST_LINES))}"
     yield ""
 
 
@@ -229,7 +226,7 @@ def _piped(found: re.Match[str]) -> str:
 
 
 def prose(said: str) -> str:
-    """Write a sentence: what GitHub would obey (HTML, links, mentions, marks) stands in code spans, where it is inert."""
+    """Write a sentence: what GitHub would obey (HTML, links, mentions, marks) stands in code spans, which are inert."""
     made: list[str] = []
     odd: list[str] = []
     for word in _shortened(said).split():

@@ -1,4 +1,4 @@
-"""findings.sarif: SARIF 2.1.0 for code scanning; a result points at the rule's file, or at the register that waives it."""
+"""findings.sarif: SARIF 2.1.0 for code scanning; a result points at its rule's file, a waived one at the register."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 _NAME = "azure-backup-auditor"
 _WAIVERS = "waivers.yaml"
 _TOLD = frozenset({"fail", "unknown", "waived"})
-"""GitHub takes every result for a problem, whatever its kind says; the others are there where all rows are asked for."""
+"""GitHub takes every result for a problem, whatever its kind: the others only come where all rows are asked for."""
 _KINDS = {
     Status.FAIL: "fail",
     Status.WAIVED: "fail",
@@ -206,14 +206,9 @@ def _suppression(waiver: Mapping[str, Any]) -> dict[str, Any]:
 
 def _notifications(report: Report, shown: int, left_out: int) -> Iterator[dict[str, Any]]:
     """Tell what was not read, and what was cut."""
-    texts, whole = report.texts, report.completeness
-    unread = [
-        (it.table, report.subscription_labels.get(it.subscription_id, it.subscription_id), it) for it in whole.unread
-    ]
-    unread += [(it.table, it.resource_id, it) for it in whole.gaps]
-    for table, place, it in unread[:MOST_NOTIFICATIONS]:
-        said = f"{table}, {place or texts('words.tenant')}: {texts(f'coverage_state.{it.state}')}; {it.reason}"
-        yield {"level": "error", "message": {"text": _message(said)}}
+    texts, unread = report.texts, report.unread
+    for line in unread[:MOST_NOTIFICATIONS]:
+        yield {"level": "error", "message": {"text": _message(line)}}
     if len(unread) > MOST_NOTIFICATIONS:
         yield {"level": "error", "message": {"text": texts("words.and_more", n=len(unread) - MOST_NOTIFICATIONS)}}
     if left_out:

@@ -109,7 +109,7 @@ class _Book:
             sheet.set_column(column, column, _WIDTHS[_WIDE.fullmatch(name) is not None])
             sheet.write_string(0, column, name, self._head)
         last = 0
-        for last, row in enumerate(rows, start=1):  # noqa: B007 - wanted below: a one-shot iterator has no length
+        for last, row in enumerate(rows, start=1):
             for column, value in enumerate(row):
                 self._write(sheet, last, column, value)
         sheet.autofilter(0, 0, last, len(columns) - 1)
