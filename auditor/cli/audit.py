@@ -86,5 +86,5 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
         written = pipeline.report(results, made.folder / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
-        show.result(results, written, made.folder, options["form"], code)
+        show.result(results, written, made.folder, options["form"], code, how=how)
     return code

@@ -48,5 +48,5 @@ def command(bundle: str, **options: Any) -> int:
         written = pipeline.report(results, findings.parent / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
-        show.result(results, written, findings.parent, options["form"], code)
+        show.result(results, written, findings.parent, options["form"], code, how=how)
     return code

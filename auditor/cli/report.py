@@ -37,5 +37,5 @@ def command(bundle: str, **options: Any) -> int:
         written = pipeline.report(results, found.folder / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
-        show.result(results, written, found.folder, options["form"], code)
+        show.result(results, written, found.folder, options["form"], code, how=how)
     return code

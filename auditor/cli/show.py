@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from auditor.model import Results
+    from auditor.report.view import Presentation
 
 _ANNOTATIONS = 10
 """GitHub shows no more of a level per step."""
@@ -83,17 +84,25 @@ class Progress:
             self._bars.update(self._task, detail=detail)
 
 
-def result(results: Results, made: Mapping[str, Path], folder: Path, form: str, exit_code: int) -> None:
-    """Print a run's outcome in the form asked for."""
+def result(
+    results: Results,
+    made: Mapping[str, Path],
+    folder: Path,
+    form: str,
+    exit_code: int,
+    *,
+    how: Presentation | None = None,
+) -> None:
+    """Print a run's outcome in the form asked for; of these the Markdown speaks the language of the reports."""
     if form == "json":
         text = json.dumps(_plain(results, made, folder, exit_code), indent=1, ensure_ascii=False)
     elif form == "markdown":
-        text = _markdown(results, made, folder)
+        text = _markdown(results, made, folder, how)
     elif form == "github":
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
-            _append(Path(summary), _markdown(results, made, folder))
-        head = _table(results, made, folder, exit_code) if summary else _markdown(results, made, folder)
+            _append(Path(summary), _markdown(results, made, folder, how))
+        head = _table(results, made, folder, exit_code) if summary else _markdown(results, made, folder, how)
         text = "\n".join([head, *_annotations(results)])
     else:
         text = _table(results, made, folder, exit_code)
@@ -157,14 +166,14 @@ def _forgiven(results: Results, exit_code: int) -> str:
     return f"; {results.gate.exit_code} without --exit-zero" if exit_code != results.gate.exit_code else ""
 
 
-def _markdown(results: Results, made: Mapping[str, Path], folder: Path) -> str:
+def _markdown(results: Results, made: Mapping[str, Path], folder: Path, how: Presentation | None) -> str:
     from auditor.report import view  # noqa: PLC0415 - a table needs no view
     from auditor.report.formats import markdown  # noqa: PLC0415
 
     places = ", ".join(
         [f"bundle {markdown.code(str(folder))}", *(f"{kind} {markdown.code(str(path))}" for kind, path in made.items())]
     )
-    return f"{markdown.text(view.build(results))}\n{places}"
+    return f"{markdown.text(view.build(results, how or view.PLAIN))}\n{places}"
 
 
 def _annotations(results: Results) -> list[str]:

@@ -45,6 +45,7 @@ def parts(report: Report) -> tuple[Table, ...]:
         _waivers(report),
         _controls(report),
         _questions(report),
+        _runs(report),
         Table("files", ("path", "sha256"), report.inputs),
     )
 
@@ -189,6 +190,18 @@ def _questions(report: Report) -> Table:
     columns = ("table", "method", "text", "api_version", "requests", "rows")
     rows = ((it.table, it.method, it.text, it.api_version, it.requests, it.rows) for it in report.questions)
     return Table("questions", columns, rows)
+
+
+def _runs(report: Report) -> Table:
+    columns = ("id", "as_of", "standard", "complete", "judged", "failing", *WORST_FIRST, "manifest_digest")
+    rows: Iterable[tuple[Cell, ...]] = (
+        (
+            it.id, it.as_of, it.standard, it.complete, it.judged, it.failing,
+            *(it.statuses.get(status, 0) for status in WORST_FIRST), it.manifest_digest,
+        )
+        for it in report.runs
+    )  # fmt: skip
+    return Table("runs", columns, rows)
 
 
 def to_csv(table: Table) -> bytes:

@@ -15,6 +15,7 @@ from auditor import pipeline, rulebook
 from auditor.bundle import Bundle
 from auditor.model import Status
 from auditor.report import formats
+from auditor.report.view import Presentation
 from tests.azure.runs import verdicts
 from tests.cli.conftest import tree
 
@@ -88,7 +89,7 @@ def test_passes_are_only_read_where_a_report_names_them(finished: Audited) -> No
         ((), True, False),
     ):
         wanted: dict[str, Path | None] = dict.fromkeys(asked)
-        assert pipeline.needs_passes(wanted, all_rows=all_rows) is needed
+        assert pipeline.needs_passes(wanted, Presentation(all_rows=all_rows)) is needed
     assert finished.results.passes == {}
 
 

@@ -29,7 +29,7 @@ def _rows(report: Report) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("all_rows", [False, True])
 def test_it_has_the_rows_and_fields_of_findings_json(all_rows: bool) -> None:
-    report = view.build(sample.results(kind="nasty"), all_rows=all_rows)
+    report = view.build(sample.results(kind="nasty"), view.Presentation(all_rows=all_rows))
     record = json.loads(formats.find("json").render(report))
     rows = _rows(report)
     assert [row["serial"] for row in rows] == [it["serial"] or "" for it in record["findings"]]

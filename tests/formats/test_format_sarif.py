@@ -25,7 +25,7 @@ KINDS = ["nasty", "clean", "unknown", "incomplete", "empty"]
 
 
 def _run(made: Results, *, all_rows: bool = False) -> dict[str, Any]:
-    log = json.loads(formats.find("sarif").render(view.build(made, all_rows=all_rows)))
+    log = json.loads(formats.find("sarif").render(view.build(made, view.Presentation(all_rows=all_rows))))
     assert log["version"] == "2.1.0"
     assert log["$schema"] == SCHEMA["id"]
     (run,) = log["runs"]
@@ -37,7 +37,9 @@ def _run(made: Results, *, all_rows: bool = False) -> dict[str, Any]:
 def test_the_log_follows_the_schema_of_oasis(kind: str, all_rows: bool) -> None:
     assert SCHEMA["id"].startswith("https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/")
     jsonschema.Draft4Validator.check_schema(SCHEMA)
-    log = json.loads(formats.find("sarif").render(view.build(sample.results(kind=kind), all_rows=all_rows)))
+    log = json.loads(
+        formats.find("sarif").render(view.build(sample.results(kind=kind), view.Presentation(all_rows=all_rows)))
+    )
     jsonschema.Draft4Validator(SCHEMA, format_checker=jsonschema.FormatChecker()).validate(log)
 
 

@@ -39,7 +39,7 @@ def book(report: Report) -> Workbook:
 def test_every_part_is_a_sheet_with_a_frozen_head_and_a_filter(report: Report, book: Workbook) -> None:
     assert book.sheetnames == [
         "Report", "Findings", "VMs", "Snapshots", "Rules", "Coverage", "Not read", "Subscriptions", "Waivers",
-        "Controls", "Questions", "Files",
+        "Controls", "Questions", "Runs", "Files",
     ]  # fmt: skip
     for table, sheet in zip(tables.parts(report), book.worksheets[1:], strict=True):
         rows = list(table.rows)

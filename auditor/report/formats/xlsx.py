@@ -31,6 +31,8 @@ _WIDE = re.compile(
     r"(.*_)?(id|name|sha256|digest|fingerprint|path|text|reason|rationale|params|evidence|controls|title)"
 )
 _WIDTHS = (16, 40)
+_FORBIDDEN = re.compile(r"[][:*?/\\']")
+"""In the name of a sheet, which a user's own texts may give."""
 _LABELS, _FACTS = 26, 110
 """Widths of the first sheet, in characters."""
 
@@ -94,7 +96,7 @@ class _Book:
             self._fill(sheet, table.columns, chain(ahead, islice(rows, MOST_ROWS - 2)))
 
     def _sheet(self, name: str) -> Any:
-        sheet = self._workbook.add_worksheet(name)
+        sheet = self._workbook.add_worksheet(_FORBIDDEN.sub(" ", name)[:31])
         sheet.set_landscape()
         sheet.set_paper(9)  # A4
         sheet.fit_to_pages(1, 0)
