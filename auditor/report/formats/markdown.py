@@ -115,7 +115,8 @@ def _cause(cause: Cause, report: Report, texts: Texts) -> Iterator[str]:
     yield from _table(heads, (_row(row, cause, report, texts) for row in cause.rows[:MOST_ROWS]), names=(1,))
     if len(cause.rows) > MOST_ROWS:
         yield prose(texts("words.and_more", n=len(cause.rows) - MOST_ROWS)) + "\n"
-    if cause.status is Status.FAIL and (fix := remedy.command(cause.rule.remediation.get("az", ""), {})):
+    known = remedy.names(cause.rows[0].finding) if len(cause.rows) == 1 else {}
+    if cause.status is Status.FAIL and (fix := remedy.command(cause.rule.remediation.get("az", ""), known)):
         yield f"{prose(texts.label('Do'))}: {code(fix)}\n"
 
 
