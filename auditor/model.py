@@ -285,6 +285,21 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """A resource as a verdict names it; one object for all rules that judge it."""
+
+    resource_id: str
+    resource_type: str
+    resource_name: str
+    resource_group: str
+    subscription_id: str
+    subscription_name: str
+    tier: str | None
+    class_: str | None
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """One VM of the population with its protection chain, whatever its verdicts."""
 
@@ -495,6 +510,8 @@ class Results:
     """The earlier runs that this bundle remembers, and this one, oldest first."""
     loosenings: tuple[Loosening, ...] = ()
     """In the order of the standard."""
+    passes: Mapping[str, tuple[Subject, ...]] = field(default_factory=dict)
+    """Rule id -> what passes it, sorted by id; empty where nobody asked for passes one by one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,7 @@ def read(
     threshold: str | None = None,
     allow_incomplete: Sequence[str] | None = None,
     language: str = "en",
+    passes: bool = False,
 ) -> Results:
     """Read a bundle into results with the gate judged.
 
@@ -209,6 +210,7 @@ def read(
         threshold: of the gate; the run's by default.
         allow_incomplete: of the gate; the run's by default.
         language: of the findings' sentences.
+        passes: name the resources behind the passes (see `needs_passes`).
     """
     given = given or inputs.sealed(found)
     moment = as_of or found.as_of
@@ -225,7 +227,7 @@ def read(
     )
     with damaged.reading(found, findings):
         with _facts(found, given, moment) as facts:
-            made = results.read(judged, facts)
+            made = results.read(judged, facts, passes=passes)
         allowed = found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete
         judgement = gate.judge(
             made.findings,
@@ -310,6 +312,11 @@ def wanted_reports(asked: Sequence[str], read: Sequence[object] = ()) -> dict[st
         if targets.count(target) > 1:
             raise UsageError(f"--report …={target}: two reports cannot be one file", "give each its own")
     return wanted
+
+
+def needs_passes(wanted: Mapping[str, Path | None], how: Presentation) -> bool:
+    """Say whether a report that is wanted names what passes one by one."""
+    return bool(wanted) and (how.all_rows or any(formats.find(kind).needs_passes for kind in wanted))
 
 
 def report(

@@ -76,9 +76,15 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
             click.echo(kept, err=True)
             raise
         progress.tell("report", "")
-        results = pipeline.read(made, given, threshold="none" if evidence_only else None, language=how.language)
+        results = pipeline.read(
+            made,
+            given,
+            threshold="none" if evidence_only else None,
+            language=how.language,
+            passes=pipeline.needs_passes(wanted, how),
+        )
         written = pipeline.report(results, made.folder / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
-        show.result(results, written, made.folder, options["form"], code)
+        show.result(results, written, made.folder, options["form"], code, how=how)
     return code

@@ -43,9 +43,10 @@ def command(bundle: str, **options: Any) -> int:
             threshold=options["fail_on"],
             allow_incomplete=common.allowed_gaps(options["allow_incomplete"]) or None,
             language=how.language,
+            passes=pipeline.needs_passes(wanted, how),
         )
         written = pipeline.report(results, findings.parent / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
-        show.result(results, written, findings.parent, options["form"], code)
+        show.result(results, written, findings.parent, options["form"], code, how=how)
     return code

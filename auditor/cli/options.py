@@ -193,9 +193,12 @@ reports = together(
         multiple=True,
         type=KINDS,
         metavar="KIND[=PATH]",
-        help="html, pdf or json; repeatable.  [default: all three, in the bundle]",
+        help=(
+            "html, pdf, json, csv, xlsx, markdown, sarif or junit; repeatable.  "
+            "[default: html, pdf and json, in the bundle]"
+        ),
     ),
-    option("--all-rows", is_flag=True, help="Passes in json too."),
+    option("--all-rows", is_flag=True, help="Passes in json, csv, xlsx and sarif too; junit always has them."),
     option("--language", default="en", show_default=True, metavar="CODE", help="Language of the reports: en, de."),
     option(
         "--templates",

@@ -29,6 +29,7 @@ from auditor.model import (
     Severity,
     SnapshotRecord,
     Status,
+    Subject,
     TierDemand,
 )
 from auditor.rulebook import loosening
@@ -67,12 +68,13 @@ class Judged:
     """Of the sentences."""
 
 
-def read(judged: Judged, facts: Facts) -> Results:
+def read(judged: Judged, facts: Facts, *, passes: bool = False) -> Results:
     """Build `Results`; its gate is still open (see `gate.judge`).
 
     Args:
         judged: where the findings are and what made them.
         facts: the bundle's tables, open.
+        passes: name the resources behind the passes too, not only their number.
     """
     covered = judged.bundle.covered()
     # Once for all rules: the names hang on tags and groups in a view that is made anew whenever it is read.
@@ -113,6 +115,7 @@ def read(judged: Judged, facts: Facts) -> Results:
         frameworks=_frameworks(judged.book),
         runs=register.read(facts, judged.bundle, judged.findings, judged.as_of),
         loosenings=loosening.loosenings(judged.standard, judged.book),
+        passes=_passes(judged, facts) if passes else {},
     )
 
 
@@ -275,7 +278,7 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
                 rule=rule.id,
                 resource_id=row[0],
                 resource_type=row[15],
-                resource_name=row[9] or row[0].rsplit("/", 1)[-1],
+                resource_name=_name(row[9], row[0]),
                 resource_group=row[10] or "",
                 subscription_id=row[11] or "",
                 subscription_name=row[12] or "",
@@ -298,6 +301,35 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
             )
         )
     return made
+
+
+def _passes(judged: Judged, facts: Facts) -> dict[str, tuple[Subject, ...]]:
+    made: dict[str, tuple[Subject, ...]] = {}
+    for kind in {rule.file.resource_type: None for rule in judged.book.rules}:
+        subjects = _subjects(facts, kind)
+        for rule in judged.book.rules:
+            if rule.file.resource_type == kind:
+                passing = f"SELECT resource_id FROM {_parquet(judged, rule.id)} WHERE status = 'pass' ORDER BY 1"
+                made[rule.id] = tuple(subjects[row[0]] for row in facts.con.execute(passing).fetchall())
+    return made
+
+
+def _subjects(facts: Facts, kind: str) -> dict[str, Subject]:
+    rows = facts.con.execute(
+        f"""
+        SELECT n.resource_id, r.resource_type, r.resource_name, r.resource_group, r.subscription_id,
+               r.subscription_name, n.tier, n.class, n.owner
+        FROM {kind} n JOIN named r ON r.resource_no = n.resource_no
+        """
+    ).fetchall()
+    return {
+        row[0]: Subject(row[0], row[1], _name(row[2], row[0]), row[3] or "", row[4] or "", row[5] or "", *row[6:])
+        for row in rows
+    }
+
+
+def _name(known: str | None, resource_id: str) -> str:
+    return known or resource_id.rsplit("/", 1)[-1]
 
 
 def _answers(responses: Sequence[Response], facts: Facts) -> dict[str, dict[str, str]]:

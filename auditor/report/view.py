@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auditor.model import (
         Coverage,
         Finding,
+        Gap,
         Gate,
         LooserDemand,
         Machine,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         RuleResult,
         Run,
         SnapshotRecord,
+        Subject,
         TierDemand,
         WaiverRecord,
     )
@@ -125,13 +127,42 @@ class Report:
     texts: Texts
     """The sentences of the report's language."""
     templates: Templates
+    passes: Mapping[str, tuple[Subject, ...]]
+    """Rule id -> what passes it; empty where the results were read without."""
     all_rows: bool
     """Passes too, in the machine-readable formats."""
+
+    def passing(self, rule: RuleResult) -> tuple[Subject, ...]:
+        """Give the resources that pass a rule; a report that must name them is built of results that do.
+
+        Raises:
+            ValueError: the results were read without them.
+        """
+        found = self.passes.get(rule.id, ())
+        if len(found) != rule.statuses.get(Status.PASS, 0):
+            raise ValueError(f"{rule.id}: {len(found)} passes are named of {rule.statuses.get(Status.PASS, 0)}")
+        return found
 
     @property
     def untested_line(self) -> str:
         """Say in one sentence how much of the standard no rule judged; empty where all was."""
         return self.texts("untested.line", n=len(self.untested)) if self.untested else ""
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Say of each part of the evidence that is not whole what and where it is, how far it was read, and why."""
+        said = self.texts
+        places: list[tuple[Coverage | Gap, str]] = [
+            *(
+                (it, self.subscription_labels.get(it.subscription_id, it.subscription_id))
+                for it in self.completeness.unread
+            ),
+            *((it, it.resource_id) for it in self.completeness.gaps),
+        ]
+        return tuple(
+            f"{it.table}, {place or said('words.tenant')}: {said(f'coverage_state.{it.state}')}; {it.reason}"
+            for it, place in places
+        )
 
     @property
     def state(self) -> str:
@@ -200,6 +231,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         runs=results.runs,
         texts=texts,
         templates=how.templates,
+        passes=results.passes,
         all_rows=how.all_rows,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
 import gc
 import hashlib
@@ -18,7 +17,7 @@ from markupsafe import Markup
 
 from auditor.errors import UsageError
 from auditor.model import Status
-from auditor.report import page, pango, remedy, values, wording
+from auditor.report import page, pango, remedy, tables, values, wording
 from auditor.report.charts import WORST_FIRST
 from auditor.report.formats import json as record
 
@@ -119,7 +118,7 @@ def render(report: Report) -> bytes:
     weasyprint: Any = importlib.import_module("weasyprint")
     enclosed = (
         Enclosed("findings.json", "every finding of this run: the record", "Source", record.render(report)),
-        Enclosed("population.csv", "every VM of the population", "Data", _population(report)),
+        Enclosed("population.csv", "every VM of the population", "Data", tables.to_csv(tables.population(report))),
     )
     when = report.run.finished_at
     attachments = [
@@ -311,57 +310,6 @@ def _tally(texts: wording.Texts, machine: Machine) -> str:
             or texts("words.no_verdict"),
         )
     )
-
-
-def _population(report: Report) -> bytes:
-    """List the population as CSV, with names that a spreadsheet would run as a formula made harmless."""
-    target = io.StringIO(newline="")
-    writer = csv.writer(target, lineterminator="\r\n")
-    writer.writerow(
-        [
-            "serial",
-            "resource_id",
-            "name",
-            "resource_group",
-            "subscription_id",
-            "subscription_name",
-            "location",
-            "class",
-            "tier",
-            "owner",
-            "excluded",
-            "protection",
-            "vault",
-            "policy",
-            "newest_point_age_hours",
-            "oldest_point_age_hours",
-            "point_count",
-            "expected_points",
-            "missing_points",
-            "fail",
-            "unknown",
-            "waived",
-            "not_yet_due",
-            "pass",
-            "not_applicable",
-        ]
-    )
-    for number, it in enumerate(report.machines, start=1):
-        seen = list(it.statuses.values())
-        row = [
-            f"VM-{number:04d}", it.resource_id, it.name, it.resource_group, it.subscription_id, it.subscription_name,
-            it.location, it.class_, it.tier, it.owner, it.excluded_code, it.protection, it.vault_name, it.policy_name,
-            it.newest_point_age_hours, it.oldest_point_age_hours, it.point_count, it.expected_points, it.missing_points,
-            *(seen.count(status) for status in WORST_FIRST),
-        ]  # fmt: skip
-        writer.writerow([_inert(value) for value in row])
-    return target.getvalue().encode("utf-8-sig", "replace")
-
-
-def _inert(value: object) -> object:
-    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
-        return "'" + value
-    return "" if value is None else value
 
 
 def _qr(report: Report) -> Markup:
