@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import weakref
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING
+
+from auditor.inventory.database import aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
 class Subjects(MutableMapping[str, str]):
-    """Lower-cased id -> id as Azure wrote it, in order of the subscription and the id.
-
-    SQLite makes a database without a name a temporary file as soon as it outgrows 2 MiB, and removes it in the end.
-    """
+    """Lower-cased id -> id as Azure wrote it, in order of the subscription and the id."""
 
     def __init__(self, ids: Iterable[tuple[str, str]] = ()) -> None:
         """Begin with these."""
-        self._db = sqlite3.connect("", isolation_level=None)
+        self._db = aside()
         weakref.finalize(self, self._db.close)
-        self._db.execute("PRAGMA journal_mode = OFF")  # it need not outlive a fault
         self._db.execute("CREATE TABLE id (place TEXT, key TEXT, written TEXT, PRIMARY KEY (place, key)) WITHOUT ROWID")
         self.update(ids)
 
