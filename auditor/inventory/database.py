@@ -20,8 +20,8 @@ MEMORY = "700MB"
 DISK_ERRORS = (OSError, duckdb.IOException, duckdb.TransactionException, sqlite3.OperationalError)
 """How a full disk, or a place that takes no files, makes itself known; a commit that fails is one of its ways."""
 
-_MOST_THREADS = 4
-"""Of a locked connection: each takes address space of its own, which is bounded there."""
+MOST_THREADS = 4
+"""Of a connection whose memory is tightly bounded: each takes some of its own."""
 
 
 def connect(path: str = ":memory:", *, spill: Path | None = None, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
@@ -51,6 +51,11 @@ def aside() -> sqlite3.Connection:
     return con
 
 
+def few_threads() -> str:
+    """Give the setting of as many threads as the machine has cores, but not more than MOST_THREADS."""
+    return f"threads = {min(os.cpu_count() or 1, MOST_THREADS)}"
+
+
 def lock(
     con: duckdb.DuckDBPyConnection,
     memory: int | None,
@@ -74,7 +79,7 @@ def lock(
     found = con.execute("SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()").fetchone()
     held = int(found[0]) if found else 0
     for setting in (
-        f"threads = {min(os.cpu_count() or 1, _MOST_THREADS)}",
+        few_threads(),
         *([] if memory is None else [f"memory_limit = '{held + memory} bytes'"]),
         f"max_temp_directory_size = '{spill} bytes'",
         f"allowed_paths = [{', '.join(quote(str(path)) for path in files)}]",
