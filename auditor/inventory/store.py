@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _WINDOWS = {name.casefold(): place for name, place in win_tz.items()}
 
 MEMORY = "400MB"
-"""What DuckDB may hold while tables are built; the rest goes to disk. Much less is too little to sort 4 million rows in:
-128 MB were so for 2 threads, 256 MB for 16."""
+"""What DuckDB may hold while tables are built; the rest goes to disk. Less is too little to sort 4 million rows in:
+128 MB fail with 2 threads, 256 MB with 16."""
 BATCH_BYTES = 8 << 20
 """Response text handed to DuckDB at once: large enough to be worth a statement, small enough to keep memory flat."""
 AT_ONCE = 2
