@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import io
 import re
 import subprocess
+import zipfile
 from dataclasses import replace
 from datetime import timedelta
 
@@ -24,6 +26,14 @@ def said(report: view.Report) -> str:
     """Give the words of the PDF's pages, without markup, blanks as one."""
     text = re.sub(r"<(style|svg).*?</\1>", " ", pdf.markup(report), flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", text)))
+
+
+def text_of(body: bytes) -> str:
+    """Give what a file holds; of a workbook, of all its sheets."""
+    if not body.startswith(b"PK"):
+        return body.decode("utf-8", "replace")
+    with zipfile.ZipFile(io.BytesIO(body)) as packed:
+        return "".join(packed.read(name).decode("utf-8", "replace") for name in packed.namelist())
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +208,7 @@ def test_r_priv_a_redacted_report_says_so_names_nobody_and_its_rows_still_join()
     hidden = redact.redacted(results, KEY)
     report = view.build(hidden)
     kinds = {kind: form.render(report) for kind, form in formats.discover().items() if kind != "pdf"}
-    words = {kind: body.decode("utf-8", "replace") for kind, body in kinds.items()} | {"pdf": said(report)}
+    words = {kind: text_of(body) for kind, body in kinds.items()} | {"pdf": said(report)}
     cover = words["pdf"][: words["pdf"].index("1 Results")]
     assert "Redacted: persons bear pseudonyms" in cover
     persons = ("Priya Raman", "Lars Nyberg", "ops@contoso.example", "Payments platform", "Ångström", "risk <owner>")
