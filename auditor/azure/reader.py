@@ -197,9 +197,7 @@ class AzureReader:
             chosen = QueryRequestOptions(top=size, skip_token=token, result_format="objectArray")
             request = QueryRequest(query=question.kql, options=chosen, **_scope(subscriptions))
             more = {}
-        result = await self._patiently(
-            self._window, heard, lambda: graph.resources(request, raw_response_hook=heard.listen, **more)
-        )
+        result = await self._patiently(self._window, heard, lambda: graph.resources(request, **heard.hooks, **more))
         rows = _objects(result.data)
         entry = heard.entry(
             page=number,
@@ -253,13 +251,13 @@ class AzureReader:
                 policy_states_resource="latest",
                 subscription_id=subscription,
                 query_options=QueryOptions(filter=odata_filter),
-                raw_response_hook=heard.listen,
+                **heard.hooks,
             )
             return partial(_one_page, pager)
         wanted: dict[str, Any] = {
             "vault_name": _demand(place, "vaults"),
             "resource_group_name": _demand(place, "resourcegroups"),
-            "raw_response_hook": heard.listen,
+            **heard.hooks,
         }
         if question.each == "protected item":
             wanted |= {
@@ -285,7 +283,7 @@ class AzureReader:
     async def _get(self, url: str, heard: _Heard, link: str | None) -> str | None:
         """GET a path for which no SDK is at hand, over the same pipeline."""
         request = HttpRequest("GET", link or url)
-        response = await self._arm.send_request(request, raw_response_hook=heard.listen)
+        response = await self._arm.send_request(request, **heard.hooks)
         response.raise_for_status()
         document = response.json()
         return document.get("nextLink") if isinstance(document, dict) else None
@@ -402,6 +400,15 @@ class _Heard:
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self._request: Any = None
+
+    @property
+    def hooks(self) -> dict[str, Any]:
+        """Give the arguments that make the SDKs tell of each try."""
+        return {"raw_request_hook": self.ask, "raw_response_hook": self.listen}
+
+    def ask(self, request: Any) -> None:
+        """Note what is asked, so that it is known where no answer comes."""
+        self._request = request.http_request
 
     def listen(self, response: Any) -> None:
         """Take a response from the pipeline; called once for every try."""

@@ -143,9 +143,9 @@ class SubjectReader:
         return found if whole else None
 
 
-def entries(folder: Path) -> Iterator[dict[str, Any]]:
-    """Read raw/responses.jsonl; a last line that was cut off is left out."""
-    return (entry for _, entry in _lines(folder / "raw" / "responses.jsonl"))
+def entries(folder: Path, name: str = "responses.jsonl") -> Iterator[dict[str, Any]]:
+    """Read a log in raw/; a last line that was cut off is left out."""
+    return (entry for _, entry in _lines(folder / "raw" / name))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import Status, Subscription
+from auditor.report import annexes, charts, controls, redact, wording
 from auditor.report import causes as by_cause
-from auditor.report import charts, controls, wording
 from auditor.report.completeness import Completeness, completeness
 from auditor.report.promises import Promise, promises
+from auditor.report.questions import Answer, answers
 from auditor.report.templates import SHIPPED, Templates
 
 if TYPE_CHECKING:
@@ -21,22 +22,28 @@ if TYPE_CHECKING:
         Finding,
         Gap,
         Gate,
+        ItemRecord,
         LooserDemand,
         Machine,
         PastRun,
+        PolicyRecord,
         Population,
         Question,
         Results,
         RuleResult,
         Run,
         SnapshotRecord,
+        Source,
         Subject,
         TierDemand,
+        Traffic,
+        VaultRecord,
         WaiverRecord,
     )
+    from auditor.report.annexes import Costs, Opinions, Recovery, Register
     from auditor.report.causes import Action, Cause, Exempt
     from auditor.report.charts import Chart
-    from auditor.report.controls import ControlRow
+    from auditor.report.controls import ControlRow, FrameworkPart
     from auditor.report.wording import Texts
 
 
@@ -71,6 +78,10 @@ class Presentation:
     """Passes too, in the machine-readable formats."""
     language: str = wording.ENGLISH
     templates: Templates = SHIPPED
+    framework: str | None = None
+    """Key of the one framework that the pdf is for; all by default."""
+    redact_key: bytes | None = None
+    """Persons bear pseudonyms made with this key."""
 
 
 PLAIN = Presentation()
@@ -124,8 +135,26 @@ class Report:
     inputs: tuple[tuple[str, str], ...]
     runs: tuple[PastRun, ...]
     """The run register: the earlier runs that this one remembers, and this one, oldest first."""
+    register: Register
+    """What the runs say of a period."""
+    opinions: Opinions
+    recovery: Recovery
+    costs: Costs
+    vaults: tuple[VaultRecord, ...]
+    policies: tuple[PolicyRecord, ...]
+    items: tuple[ItemRecord, ...]
+    sources: tuple[Source, ...]
+    traffic: Traffic
+    numbers: Mapping[str, str]
+    """Resource id of a VM -> its number in the population: VM-0001."""
+    answers: tuple[Answer, ...]
+    """What auditors ask, answered."""
+    framework: FrameworkPart | None
+    """The one framework that the report is made for."""
     texts: Texts
     """The sentences of the report's language."""
+    redacted: bool
+    """Persons bear pseudonyms."""
     templates: Templates
     passes: Mapping[str, tuple[Subject, ...]]
     """Rule id -> what passes it; empty where the results were read without."""
@@ -180,6 +209,8 @@ class Report:
 def build(results: Results, how: Presentation = PLAIN) -> Report:
     """Make the view of `results`; the one place where a report's numbers are counted."""
     texts = how.templates.texts(how.language)
+    if how.redact_key is not None:
+        results = redact.redacted(results, how.redact_key)
     worded = (_worded(rule, texts) for rule in results.rules)
     rules = tuple(sorted(worded, key=lambda rule: (_area_order(rule.area), rule.severity.rank, rule.id)))
     findings = tuple(sorted(results.findings, key=by_cause.serial_key))
@@ -188,6 +219,9 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
     whole = completeness(results)
     labels = _labels(results)
     statuses = {status: sum(rule.statuses.get(status, 0) for rule in rules) for status in Status}
+    numbers = {it.resource_id: annexes.vm_number(position) for position, it in enumerate(machines, start=1)}
+    opinions, recovery = annexes.opinions(results, findings, numbers), annexes.recovery(results, findings)
+    register = annexes.register(results, texts)
     return Report(
         run=results.run,
         gate=results.gate,
@@ -207,7 +241,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         changes=_changes(results, findings, texts),
         causes=told,
         told=sum(1 for row in findings if row.status in by_cause.TOLD),
-        exemptions=by_cause.exemptions(findings, texts),
+        exemptions=by_cause.exemptions(findings, numbers, texts),
         completeness=whole,
         untested=results.untested,
         scope=_scope(results.run.scope, texts),
@@ -229,7 +263,20 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         coverage=tuple(sorted(results.coverage, key=lambda it: (it.table, it.subscription_id))),
         inputs=tuple(sorted(results.inputs.items())),
         runs=results.runs,
+        register=register,
+        opinions=opinions,
+        recovery=recovery,
+        costs=annexes.costs(results),
+        vaults=results.vaults,
+        policies=results.policies,
+        items=results.items,
+        sources=results.sources,
+        traffic=results.traffic,
+        numbers=numbers,
+        answers=answers(results, whole, register, recovery, texts),
+        framework=controls.part(how.framework, rules, findings, results.frameworks, texts) if how.framework else None,
         texts=texts,
+        redacted=results.redacted,
         templates=how.templates,
         passes=results.passes,
         all_rows=how.all_rows,

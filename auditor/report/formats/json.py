@@ -23,7 +23,7 @@ def render(report: Report) -> bytes:
     """Write the document: UTF-8, two spaces, a newline at the end."""
     document = {
         "schema_version": SCHEMA_VERSION,
-        "run": _run(report.run),
+        "run": {**_run(report.run), **({"redacted": True} if report.redacted else {})},
         "coverage": [_coverage(row) for row in report.coverage],
         "population": [_population(row) for row in report.population],
         "rules": [_rule(rule) for rule in sorted(report.rules, key=lambda rule: rule.id)],
