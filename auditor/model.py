@@ -410,6 +410,18 @@ class Loosening:
 
 
 @dataclass(frozen=True, slots=True)
+class IdleResponse:
+    """A response of management that matches no finding of this run."""
+
+    about: str
+    """A rule with its selector in words, or a fingerprint."""
+    action: str
+    owner: str
+    due: date
+    author: str
+
+
+@dataclass(frozen=True, slots=True)
 class WaiverRecord:
     """A waiver and what it did in this run."""
 
@@ -741,6 +753,10 @@ class Results:
     """Persons bear pseudonyms."""
     runs: tuple[PastRun, ...] = ()
     """The earlier runs that this bundle remembers, and this one, oldest first."""
+    idle_responses: tuple[IdleResponse, ...] = ()
+    """In the order of their file."""
+    frameworks_shown: tuple[str, ...] = ()
+    """Keys of the frameworks that the standard names; empty = all."""
     loosenings: tuple[Loosening, ...] = ()
     """In the order of the standard."""
     passes: Mapping[str, tuple[Subject, ...]] = field(default_factory=dict)

@@ -134,6 +134,7 @@ def _plain(results: Results, made: Mapping[str, Path], folder: Path, exit_code: 
             "threshold": gate.threshold,
             "reasons": [{"code": r.code, "count": r.count, "detail": r.detail} for r in gate.reasons],
         },
+        "idle_responses": [it.about for it in results.idle_responses],
         "rules": {rule.id: {s.value: rule.statuses[s] for s in Status} for rule in results.rules},
         "reports": {kind: str(path) for kind, path in made.items()},
     }
@@ -155,6 +156,7 @@ def _table(results: Results, made: Mapping[str, Path], folder: Path, exit_code: 
         lines.append("  ".join([first, *rest]))
     lines += ["", f"evidence  {'complete' if results.run.complete else 'INCOMPLETE'}"]
     lines += [f"gate      {reason.detail}" for reason in results.gate.reasons]
+    lines += [f"response  matches no finding: {it.about}" for it in results.idle_responses]
     lines.append(f"bundle    {folder}")
     lines += [f"{kind:<9} {path}" for kind, path in made.items()]
     outcome = ExitCode(results.gate.exit_code).name.lower()

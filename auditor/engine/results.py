@@ -17,6 +17,7 @@ from auditor.model import (
     Finding,
     FrameworkRef,
     Gate,
+    IdleResponse,
     Machine,
     Population,
     Results,
@@ -108,7 +109,8 @@ def read(judged: Judged, facts: Facts, *, passes: bool = False) -> Results:
         "CREATE OR REPLACE TEMP TABLE named AS SELECT resource_no, resource_type, resource_name, resource_group, "
         "subscription_id, subscription_name FROM resource"
     )
-    findings = _findings(judged, facts)
+    meant = _meant(judged.responses, facts)
+    findings = _findings(judged, facts, _answers(meant))
     covering = Counter(str(f.waiver["id"]) for f in findings if f.waiver is not None)
     statuses = {rule.id: _statuses(judged, facts, rule) for rule in judged.book.rules}
     populations = {rule_id: sum(counts.values()) for rule_id, counts in statuses.items()}
@@ -152,6 +154,8 @@ def read(judged: Judged, facts: Facts, *, passes: bool = False) -> Results:
         vaults=annexes.vaults(judged, facts),
         policies=annexes.policies(judged, facts),
         items=annexes.items(judged, facts),
+        idle_responses=_idle(meant, findings),
+        frameworks_shown=tuple(judged.standard.file.frameworks),
         runs=register.read(facts, judged.bundle, judged.findings, judged.as_of),
         loosenings=loosening.loosenings(judged.standard, judged.book),
         passes=_passes(judged, facts) if passes else {},
@@ -264,7 +268,7 @@ def _rule(book: Rulebook, rule: Rule, statuses: Mapping[Status, int]) -> RuleRes
     )
 
 
-def _findings(judged: Judged, facts: Facts) -> tuple[Finding, ...]:
+def _findings(judged: Judged, facts: Facts, answers: Mapping[str, dict[str, str]]) -> tuple[Finding, ...]:
     made: list[Finding] = []
     failing: dict[str, set[str]] = {}
     explained = {rule.id: rule.file.explained_by for rule in judged.book.rules}
@@ -272,7 +276,6 @@ def _findings(judged: Judged, facts: Facts) -> tuple[Finding, ...]:
         fresh = _findings_of(judged, facts, rule)
         failing[rule.id] = {f.resource_id for f in fresh if f.status in (Status.FAIL, Status.WAIVED)}
         made += fresh
-    answers = _answers(judged.responses, facts)
     made.sort(key=lambda f: (_ORDER.index(f.status), f.severity.rank, f.rule, f.resource_id))
     return tuple(
         replace(
@@ -371,14 +374,22 @@ def _name(known: str | None, resource_id: str) -> str:
     return known or resource_id.rsplit("/", 1)[-1]
 
 
-def _answers(responses: Sequence[Response], facts: Facts) -> dict[str, dict[str, str]]:
-    """Give fingerprint -> management's answer; one to a finding beats one to many, the newer the older."""
-    found: dict[str, dict[str, str]] = {}
-    for response in sorted(responses, key=lambda it: (it.fingerprint is not None, it.on)):
-        marks = [response.fingerprint] if response.fingerprint else []
+def _meant(responses: Sequence[Response], facts: Facts) -> list[tuple[Response, set[str]]]:
+    """Give each response with the fingerprints that it speaks of, found or not."""
+    meant = []
+    for response in responses:
+        marks = {response.fingerprint} if response.fingerprint else set()
         if response.match is not None and response.rule is not None:
             of_rule = f"SELECT resource_id FROM resource r WHERE {response.match.sql('r')}"
-            marks = [fingerprint(response.rule, row["resource_id"]) for row in facts.rows(of_rule)]
+            marks = {fingerprint(response.rule, row["resource_id"]) for row in facts.rows(of_rule)}
+        meant.append((response, marks))
+    return meant
+
+
+def _answers(meant: Sequence[tuple[Response, set[str]]]) -> dict[str, dict[str, str]]:
+    """Give fingerprint -> management's answer; one to a finding beats one to many, the newer the older."""
+    found: dict[str, dict[str, str]] = {}
+    for response, marks in sorted(meant, key=lambda it: (it[0].fingerprint is not None, it[0].on)):
         said = {
             "action": response.action,
             "owner": response.owner,
@@ -388,6 +399,22 @@ def _answers(responses: Sequence[Response], facts: Facts) -> dict[str, dict[str,
         }
         found |= dict.fromkeys(marks, said)
     return found
+
+
+def _idle(meant: Sequence[tuple[Response, set[str]]], findings: Sequence[Finding]) -> tuple[IdleResponse, ...]:
+    """Give the responses that speak of no finding: what they answered is gone, or was never there."""
+    told = {finding.fingerprint for finding in findings if finding.status is not Status.NOT_APPLICABLE}
+    return tuple(
+        IdleResponse(
+            about=f"{it.rule}, {it.match.words()}" if it.match else str(it.fingerprint),
+            action=it.action,
+            owner=it.owner,
+            due=it.due,
+            author=it.author,
+        )
+        for it, marks in meant
+        if not marks & told
+    )
 
 
 def fingerprint(rule_id: str, resource_id: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from auditor.model import Status
 from auditor.report import causes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from auditor.model import Finding, FrameworkRef, RuleResult
     from auditor.report.wording import Texts
@@ -119,6 +119,14 @@ def _tested(rule: RuleResult, found: Mapping[tuple[str, Status], Sequence[str]],
             if (serials := found.get((rule.id, status)))
         ),
     )
+
+
+def named(rules: Sequence[RuleResult], wanted: Collection[str]) -> tuple[RuleResult, ...]:
+    """Give the rules with their controls of the wanted frameworks only; all of them where none is wanted by name."""
+    if not wanted:
+        return tuple(rules)
+    kept = [{key: ids for key, ids in rule.controls.items() if key in wanted} for rule in rules]
+    return tuple(replace(rule, controls=controls) for rule, controls in zip(rules, kept, strict=True))
 
 
 def matrix(rules: Sequence[RuleResult], frameworks: Mapping[str, FrameworkRef], texts: Texts) -> tuple[ControlRow, ...]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Finding,
         Gap,
         Gate,
+        IdleResponse,
         ItemRecord,
         LooserDemand,
         Machine,
@@ -124,6 +125,7 @@ class Report:
     snapshots: tuple[SnapshotRecord, ...]
     population: tuple[Population, ...]
     tiers: tuple[TierDemand, ...]
+    idle_responses: tuple[IdleResponse, ...]
     loosenings: tuple[tuple[str, str, str], ...]
     """(block of the standard, what it demands less than the shipped standard, why)."""
     waivers: tuple[WaiverRecord, ...]
@@ -211,7 +213,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
     texts = how.templates.texts(how.language)
     if how.redact_key is not None:
         results = redact.redacted(results, how.redact_key)
-    worded = (_worded(rule, texts) for rule in results.rules)
+    worded = (_worded(rule, texts) for rule in controls.named(results.rules, results.frameworks_shown))
     rules = tuple(sorted(worded, key=lambda rule: (_area_order(rule.area), rule.severity.rank, rule.id)))
     findings = tuple(sorted(results.findings, key=by_cause.serial_key))
     machines = tuple(sorted(results.machines, key=lambda machine: machine.resource_id))
@@ -252,6 +254,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         snapshots=tuple(sorted(results.snapshots, key=lambda it: it.resource_id)),
         population=tuple(sorted(results.population, key=lambda it: it.resource_type)),
         tiers=results.tiers,
+        idle_responses=results.idle_responses,
         loosenings=tuple(
             (it.place, "; ".join(_looser(demand, texts) for demand in it.demands), it.justification or wording.DASH)
             for it in results.loosenings

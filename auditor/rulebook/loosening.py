@@ -10,7 +10,7 @@ from auditor import standard as standards
 from auditor.document import load
 from auditor.errors import DocumentError
 from auditor.model import Loosening
-from auditor.standard.schema import Part
+from auditor.standard.schema import Justified
 from auditor.standard.strictness import Looser, looser
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _places(standard: Standard, book: Rulebook) -> Iterator[_Place]:
     found = [_Place(("standard",), own.standard.justification, due)]
     for name in type(shipped).model_fields:
         block = getattr(own, name)
-        if isinstance(block, Part) and name != "standard":
+        if isinstance(block, Justified):
             less = list(looser(block, getattr(shipped, name)))
             found.append(_Place((name,), block.justification, less + (list(_rules(book)) if name == "rules" else [])))
     found += [_tier(name, standard) for name in standard.tiers]

@@ -54,6 +54,13 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Justified(Part):
+    """Base of the blocks that may ask less than the shipped standard."""
+
+    justification: Said | None = None
+    """Why it asks less; reports print it."""
+
+
 class Keep(Part):
     """How long points of one kind are kept."""
 
@@ -160,12 +167,10 @@ class Runbooks(Part):
     scenarios: Annotated[list[str], MORE] = []
 
 
-class Tier(Part):
+class Tier(Justified):
     """What is demanded of the resources of a class; null = not demanded."""
 
     extends: str | None = None
-    justification: Said | None = None
-    """Why it asks less than the shipped standard; reports print it."""
     severity_shift: Annotated[int, Field(ge=-2, le=2), HIGHER] = 0
     rpo: Annotated[Duration | None, SHORTER] = None
     vault_rpo: Annotated[Duration | None, SHORTER] = None
@@ -212,11 +217,9 @@ class ThirdParty(Part):
     tags: dict[str, Texts]
 
 
-class PopulationRules(Part):
+class PopulationRules(Justified):
     """Which VMs are judged."""
 
-    justification: Said | None = None
-    """Why it asks less than the shipped standard; reports print it."""
     scale_set_flexible: Annotated[bool, YES] = True
     exclude_spot: Annotated[bool, NO] = True
     inherit_resource_group_tags: bool = True
@@ -229,11 +232,9 @@ class PopulationRules(Part):
     accept_sampling: Annotated[bool, NO] = False
 
 
-class Timing(Part):
+class Timing(Justified):
     """Graces and tolerances."""
 
-    justification: Said | None = None
-    """Why it asks less than the shipped standard; reports print it."""
     new_vm_grace: Annotated[Duration, SHORTER] = "24h"
     initial_backup_grace: Annotated[Duration, SHORTER] = "24h"
     rpo_tolerance: Annotated[Duration, SHORTER] = "6h"
@@ -265,11 +266,9 @@ class Marks(Part):
     name_prefix: str | None = None
 
 
-class SnapshotRules(Part):
+class SnapshotRules(Justified):
     """Demands on managed-disk snapshots."""
 
-    justification: Said | None = None
-    """Why it asks less than the shipped standard; reports print it."""
     stale_after: Annotated[Duration, SHORTER] = "7d"
     grace: Annotated[Duration, SHORTER] = "1d"
     bands: Annotated[list[Duration], Field(min_length=3, max_length=3)] = ["7d", "30d", "90d"]
@@ -284,52 +283,42 @@ class SnapshotRules(Part):
     third_party: dict[str, Marks] = {}
 
 
-class AzurePolicyRules(Part):
+class AzurePolicyRules(Justified):
     """Azure Policy definitions that must be, or may be, assigned."""
 
-    justification: Said | None = None
-    """Why it asks less than the shipped standard; reports print it."""
     require_definitions: Annotated[list[str], MORE] = []
     accept_any_of: Annotated[list[str], FEWER] = []
     max_state_age: Annotated[Duration, SHORTER] = "48h"
 
 
-class WaiverRules(Part):
+class WaiverRules(Justified):
     """Demands on waivers."""
 
-    justification: Said | None = None
-    """Why it asks less than the shipped standard; reports print it."""
     max: Annotated[Duration, SHORTER] = "365d"
     approver_not_requester: Annotated[bool, YES] = True
     required: Annotated[list[str], MORE] = []
 
 
-class EvidenceFiles(Part):
+class EvidenceFiles(Justified):
     """Where restore tests and runbooks are recorded."""
 
-    justification: Said | None = None
-    """Why it asks less than the shipped standard; reports print it."""
     restore_tests: str | None = None
     runbooks: str | None = None
     keep: Annotated[Duration, LONGER] = "7y"
 
 
-class Cost(Part):
+class Cost(Justified):
     """Prices for the cost rules."""
 
-    justification: Said | None = None
-    """Why it asks less than the shipped standard; reports print it."""
     currency: str = "EUR"
     prices_as_of: date | None = None
     snapshot_gib_month: dict[str, float | None] = {}
     min_month: Annotated[float, LOWER] = 0
 
 
-class RuleChoice(Part):
+class RuleChoice(Justified):
     """Which rules run."""
 
-    justification: Said | None = None
-    """Why it asks less than the shipped standard; reports print it."""
     disable: Annotated[list[str], FEWER] = []
     extras: list[str] = []
     severity_override: dict[str, SeverityName] = {}

@@ -118,10 +118,17 @@ def test_a_response_stands_beside_its_finding_and_changes_no_verdict(
     (tmp_path / "r.yaml").write_text(
         f"responses:\n  - fingerprint: {fingerprint(one.rule, one.resource_id)}\n    {rest.format('one')}"
         f"  - rule: vm-unprotected\n    match: {{resource_id: '*'}}\n    {rest.format('all')}"
+        f"  - rule: vm-unprotected\n    match: {{resource_group: rg-gone}}\n    {rest.format('none')}"
+        f"  - fingerprint: {'0' * 64}\n    {rest.format('nobody')}"
     )
-    told = auditor("evaluate", alone, "--responses", "r.yaml", "--report", "json", "--report", "html", "-q")
+    told = auditor("evaluate", alone, "--responses", "r.yaml", "--report", "json", "--report", "html")
     assert told.code == 1
     (made,) = (alone / "evaluations").iterdir()
+    idle = [line for line in told.out.splitlines() if line.startswith("response  matches no finding: ")]
+    assert [line.rpartition(": ")[2] for line in idle] == ["vm-unprotected, resource group rg-gone", "0" * 64]
+    page = (made / "reports" / "report.html").read_text(encoding="utf-8")
+    assert "Responses that match no finding" in page
+    assert "resource group rg-gone" in page
     rows = json.loads((made / "reports" / "findings.json").read_text(encoding="utf-8"))["findings"]
     answered = {row["fingerprint"]: row["response"]["action"] for row in rows if row["response"]}
     assert answered.pop(one.fingerprint) == "one"

@@ -16,6 +16,7 @@ from auditor.model import (
     Gap,
     Gate,
     GateReason,
+    IdleResponse,
     Loosening,
     LooserDemand,
     Machine,
@@ -451,6 +452,11 @@ class _Maker:
             snapshots=snapshots,
             tiers=tiers,
             waivers=self._waivers(),
+            idle_responses=(
+                IdleResponse(
+                    "vm-unprotected, resource group rg-gone", "move <b>it</b>", "Ops", date(2027, 1, 31), "L. Nyberg"
+                ),
+            ),
             loosenings=(
                 Loosening(
                     "tiers.dev_test",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
 import pytest
 
-from auditor.model import Finding, Reconciliation, Severity, Status
-from auditor.report import causes, page, remedy, values, view, wording
+from auditor.model import Finding, FrameworkRef, Reconciliation, Severity, Status
+from auditor.report import causes, formats, page, remedy, values, view, wording
 from auditor.report.templates import SHIPPED
 from tests.formats import sample
 
@@ -115,6 +116,30 @@ def test_at_most_five_actions_each_with_an_owner() -> None:
 def test_the_controls_of_a_framework_are_in_natural_order() -> None:
     rows = [row.control for row in view.build(sample.results()).controls if row.framework == "nist_800_53_r5"]
     assert rows == ["CP-4", "CP-9", "CP-9(1)", "CP-10", "SI-12"]
+
+
+def test_every_format_shows_the_frameworks_that_the_standard_names_and_all_where_it_names_none() -> None:
+    results = sample.results()
+    every = {key for rule in results.rules for key in rule.controls}
+    assert {"nist_800_53_r5", "iso_27001_2022"} < every
+    whole, some = view.build(results), view.build(replace(results, frameworks_shown=("nist_800_53_r5",)))
+    assert {row.framework for row in whole.controls} == every
+    assert {row.framework for row in some.controls} == {"nist_800_53_r5"}
+    assert {key for rule in some.rules for key in rule.controls} == {"nist_800_53_r5"}
+    assert {key for cause in some.causes for key in cause.rule.controls} == {"nist_800_53_r5"}
+    assert all("ISO" not in text for texts in some.cited.values() for text in texts)
+    told = {key for rule in json.loads(formats.find("json").render(some))["rules"] for key in rule["controls"]}
+    assert told == {"nist_800_53_r5"}
+
+
+def test_what_must_be_said_beside_a_framework_stands_in_the_page_too() -> None:
+    results = sample.results()
+    key = next(key for rule in results.rules for key in rule.controls)
+    about = FrameworkRef("A framework 1", "Its numbers are of a draft.", {}, frozenset())
+    told = replace(results, frameworks={key: about}, frameworks_shown=(key,))
+    assert "Its numbers are of a draft." in formats.find("html").render(view.build(told)).decode()
+    silent = replace(told, frameworks_shown=("another",))
+    assert "Its numbers are of a draft." not in formats.find("html").render(view.build(silent)).decode()
 
 
 @pytest.mark.parametrize(
