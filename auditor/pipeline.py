@@ -214,22 +214,8 @@ def read(
         passes: name the resources behind the passes (see `needs_passes`).
     """
     given = given or inputs.sealed(found)
-    moment = as_of or found.as_of
-    judged = results.Judged(
-        found,
-        findings or found.folder / "findings",
-        given.book,
-        given.standard,
-        given.waivers,
-        given.self_test,
-        moment,
-        given.responses,
-        given.evidence,
-        language,
-    )
-    with damaged.reading(found, findings):
-        with _facts(found, given, moment) as facts:
-            made = results.read(judged, facts, passes=passes)
+    with damaged.reading(found, findings), _facts(found, given, as_of) as facts:
+        made = _results(found, given, facts, findings=findings, as_of=as_of, language=language, passes=passes)
         allowed = found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete
         judgement = gate.judge(
             made.findings,
@@ -241,15 +227,41 @@ def read(
     return replace(made, gate=judgement)
 
 
-def explain(found: Bundle, wanted: str) -> tuple[Results, Explained]:
+def _results(
+    found: Bundle,
+    given: Inputs,
+    facts: Facts,
+    *,
+    findings: Path | None = None,
+    as_of: datetime | None = None,
+    language: str = "en",
+    passes: bool = False,
+) -> Results:
+    """Read results whose gate is still open."""
+    judged = results.Judged(
+        found,
+        findings or found.folder / "findings",
+        given.book,
+        given.standard,
+        given.waivers,
+        given.self_test,
+        as_of or found.as_of,
+        given.responses,
+        given.evidence,
+        language,
+    )
+    return results.read(judged, facts, passes=passes)
+
+
+def explain(found: Bundle, wanted: str, given: Inputs | None = None) -> tuple[Results, Explained]:
     """Gather what a bundle knows of one resource, named by its id or name.
 
     Raises:
         UsageError: nothing is called so, or several things are.
     """
-    given = inputs.sealed(found)
-    made = read(found, given)
+    given = given or inputs.sealed(found)
     with damaged.reading(found), _facts(found, given) as facts:
+        made = _results(found, given, facts)
         return made, explaining.explain(facts, made, found.folder / "findings", wanted)
 
 
@@ -259,13 +271,13 @@ def read_by_rule(found: Bundle, rule: str, wanted: str) -> tuple[Rule, Mapping[s
     Raises:
         UsageError: there is no such rule, it is about another kind, or nothing is called so.
     """
-    book = inputs.sealed(found).book
-    judged = book.get(rule)
-    _, told = explain(found, wanted)
+    given = inputs.sealed(found)
+    judged = given.book.get(rule)
+    _, told = explain(found, wanted, given)
     if all(known.id != rule for known, _ in told.verdicts):
         said = f"rule {rule} is about each {judged.file.resource_type}, {told.name} is a {told.resource_type}"
         raise UsageError(said, "name a resource of that kind")
-    return judged, book.params[rule], told
+    return judged, given.book.params[rule], told
 
 
 def register(found: Bundle, waivers: Sequence[WaiverEntry]) -> tuple[list[waiving.Reach], list[dict[str, Any]]]:

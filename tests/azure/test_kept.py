@@ -117,7 +117,8 @@ def test_where_the_standard_accepts_a_sample_the_rest_is_not_applicable(
 ) -> None:
     standard = tmp_path / "standard.yaml"
     text = default_inputs().standard.text
-    standard.write_text(text.replace("accept_sampling: false", "accept_sampling: true"))
+    accepted = "accept_sampling: true\n  justification: a sample is enough for our points"
+    standard.write_text(text.replace("accept_sampling: false", accepted))
     from auditor import assets, inputs  # noqa: PLC0415 - only here
 
     made = audit_at(

@@ -177,9 +177,39 @@ def test_a_loose_disk_without_a_copy_fails_the_extra_rule(tmp_path: Path) -> Non
 
 
 def test_a_maximum_is_kept_by_the_standard(tmp_path: Path) -> None:
-    given = with_prices(tmp_path, **{"daily:   {keep: 30d,  max: null}": "daily:   {keep: 20d,  max: 29d}"})
+    erased = {
+        "daily:   {keep: 30d,  max: null}": "daily:   {keep: 20d,  max: 29d}",
+        "  hybrid:\n": "  hybrid:\n    justification: the law wants it erased\n",
+    }
+    given = with_prices(tmp_path, **erased)
     found = of(audit(estate(), tmp_path / "store", given=given), "cost-retention-over-standard")
     assert found["p"] == ("fail", "medium")
+
+
+@pytest.mark.parametrize(
+    ("tags", "state", "verdict", "reason"),
+    [
+        ({}, "ProtectionStopped", "fail", "kept_for_ever"),
+        ({"legal-hold": "yes"}, "ProtectionStopped", "pass", "within"),
+        ({}, "BackupsSuspended", "pass", "within"),  # its policy goes on to end its points
+    ],
+)
+def test_what_a_stopped_item_keeps_beside_an_active_one_is_kept_for_ever(
+    tmp_path: Path, tags: dict[str, str], state: str, verdict: str, reason: str
+) -> None:
+    before = {"vault": "old", "policy": "p", "state": state, "points": {"newest": "-40d"}}
+    built = estate(
+        vaults={"b/rg-v/rsv": {}, "a/rg/old": {"tags": tags}},
+        policies={"p": ENHANCED | {"archive_after": "recommended"}},
+        vms=[{"name": "vm", "in": "a/rg", "backup": [{"vault": "rsv", "policy": "p"}, before]}],
+    )
+    made = audit(built, tmp_path)
+    found = {key: v for key, v in judged(made).items() if key[0] == "cost-retention-over-standard"}
+    assert found == {key: v for key, v in Oracle(built).verdicts() if key[0] == "cost-retention-over-standard"}
+    policy = next(key for key in found if "/vaults/rsv/" in key[1] and key[1].endswith("/p"))
+    assert found[policy][0] == verdict
+    told = {f.resource_id: f.reason_code for f in made.results.findings if f.rule == policy[0]}
+    assert told.get(policy[1], "within") == reason
 
 
 def test_an_item_is_an_orphan_after_a_week_of_our_own_looking(tmp_path: Path) -> None:

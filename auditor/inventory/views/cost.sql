@@ -9,7 +9,19 @@ WHERE i.policy_id IS NOT NULL AND v.excluded_code IS NULL AND i.state NOT IN ('s
 CREATE TABLE backup_policy AS
 -- table: backup_policy: policies of Azure VM backup in concerned vaults; one row each
 WITH used AS (SELECT policy_id, count(DISTINCT vm_no) AS vm_count FROM policy_user GROUP BY 1),
-     loose AS (SELECT DISTINCT vault_id FROM item WHERE policy_id IS NULL AND state NOT IN ('stopped', 'soft_deleted'))
+     loose AS (SELECT DISTINCT vault_id FROM item WHERE policy_id IS NULL AND state NOT IN ('stopped', 'soft_deleted')),
+     held AS (
+         SELECT x.resource_no, x.resource_id FROM live_vault x CROSS JOIN setting s
+         WHERE list_contains(list_transform(list_filter(folded(x.tags), lambda t: lower(t.value) NOT IN ('', 'false', 'no', 'none', '0')),
+                                            lambda t: t.key), lower(s.hold_tag))
+     ),
+     -- A VM that is backed up anew may have an item from before; stopped, that follows no policy and keeps its points for ever.
+     forever AS (
+         SELECT u.policy_id, count(DISTINCT i.resource_no) AS count,
+                string_agg(DISTINCT i.resource_id, ', ' ORDER BY i.resource_id) AS items
+         FROM policy_user u JOIN item i ON i.vm_no = u.vm_no AND i.state = 'stopped'
+         WHERE i.vault_id NOT IN (SELECT resource_id FROM held) GROUP BY 1
+     )
 SELECT
     p.resource_no                        AS resource_no,          -- key within this bundle
     p.resource_id                        AS resource_id,          -- lower-cased ARM id
@@ -26,18 +38,21 @@ SELECT
         OR coalesce(p.daily_count, p.weekly_count, p.monthly_count, p.yearly_count) IS NOT NULL AS retention_known, -- Azure sent its retention
     lower(coalesce(p.archive_mode, 'donottier')) NOT IN ('donottier', 'invalid') AS archives, -- old points move to the archive
     coalesce(x.immutability_state, 'not sent') AS vault_immutability, -- of its vault: Disabled, Unlocked, Locked
-    list_contains(list_transform(list_filter(folded(x.tags), lambda t: lower(t.value) NOT IN ('', 'false', 'no', 'none', '0')),
-                                 lambda t: t.key), lower(s.hold_tag)) AS held, -- its vault is under legal hold
+    h.resource_no IS NOT NULL            AS held,                 -- its vault is under legal hold
+    coalesce(f.count, 0)                 AS forever_item_count,   -- stopped items of its judged VMs, whose points are kept for ever; those under legal hold left out
+    f.items                              AS forever_items,        -- their ids
+    NOT list_has_any(n.lacking_tables, ['subscription', 'vault', 'protected_item']) AS other_items_complete, -- all items of the tenant were read
     coalesce(l.whole, false) AND NOT list_contains(n.lacking_tables, 'vm') AS protected_item_complete, -- all items of its vault's subscription were read, and all VMs in scope
     w.class                              AS class,                -- of its vault
     w.tier                               AS tier,                 -- of its vault
     w.owner                              AS owner                 -- of its vault
 FROM raw.backup_policy p
-CROSS JOIN setting s
 JOIN vault w ON w.resource_id = p.vault_id
 JOIN live_vault x ON x.resource_no = w.resource_no
 LEFT JOIN used u ON u.policy_id = p.resource_id
 LEFT JOIN loose o ON o.vault_id = p.vault_id
+LEFT JOIN held h ON h.resource_no = w.resource_no
+LEFT JOIN forever f ON f.policy_id = p.resource_id
 LEFT JOIN read_wholly l ON l.table_name = 'protected_item' AND l.subscription_id = p.subscription_id
 LEFT JOIN known_subscription k ON k.subscription_id = p.subscription_id
 JOIN tenant n ON n.tenant_id = coalesce(k.tenant_id, '')

@@ -82,7 +82,21 @@ def _too_long(judge: Oracle, vault: backup.Vault, policy: Any) -> Verdict:
             lasting = span["retentionDuration"]
             if lasting["count"] * oracle._DAYS[lasting["durationType"]] > 2 * demanded:
                 return judge._fail("low", _strictest(judge, vault))
-    return "pass", None
+    return judge._fail("low", _strictest(judge, vault)) if _kept_for_ever(judge, served) else ("pass", None)
+
+
+def _kept_for_ever(judge: Oracle, served: list[backup.Item]) -> bool:
+    """Tell whether a judged VM behind these items has a stopped one too: nothing ends what that keeps."""
+    known = _machines(judge)
+    for identifier in {item.properties["sourceResourceId"].lower() for item in served}:
+        if identifier in known and not judge._excluded(known[identifier]):
+            for item in judge.items[identifier]:
+                stopped = item.properties["protectionState"] == "ProtectionStopped"
+                tags = oracle.folded(item.vault.document.get("tags"))
+                held = tags.get("legal-hold", "no").casefold() not in ("no", "false", "")
+                if stopped and not held and not item.properties["isScheduledForDeferredDelete"]:
+                    return True
+    return False
 
 
 def _strictest(judge: Oracle, vault: backup.Vault) -> Tier:
