@@ -64,7 +64,7 @@ def test_the_chain_of_a_machine_is_told_to_its_points(store: Path) -> None:
 def test_without_an_item_it_says_what_was_looked_through(store: Path) -> None:
     said = explain(store, "latest", "bare").output
     assert "item      none, and every vault of the tenant was read" in said
-    assert "beside    1 snapshots of its disks" in said
+    assert "beside    1 snapshot of its disks" in said
     assert "to pass: see vm-unprotected, which is its cause" in said
 
 
