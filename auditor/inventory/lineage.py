@@ -117,9 +117,11 @@ def _kinds(query: exp.Query) -> set[str]:
 def _pruned(whole: exp.Query, wanted: set[str] | None) -> exp.Query:
     """Leave out what the wanted columns do not need."""
     query = whole.copy()
-    if isinstance(query, exp.Select) and wanted is not None and not query.args.get("distinct"):
-        query.set("expressions", [column for column in query.selects if column.alias_or_name in wanted])
-        _drop_joins(query)
+    _narrow(query, wanted)
+    for cte in reversed(query.ctes):  # each is read by those after it and by the query, which are narrow by now
+        asked = [_columns_of(it) for it in query.find_all(exp.Table) if not it.db and it.name == cte.alias]
+        if all(names is not None for names in asked):
+            _narrow(cte.this, {name for names in asked for name in names or ()})
     while True:
         used = {table.name for table in query.find_all(exp.Table) if not table.db}
         idle = [cte for cte in query.find_all(exp.CTE) if cte.alias not in used]
@@ -127,6 +129,13 @@ def _pruned(whole: exp.Query, wanted: set[str] | None) -> exp.Query:
             return query
         for cte in idle:
             cte.pop()
+
+
+def _narrow(query: exp.Expression, wanted: set[str] | None) -> None:
+    """Leave out the columns that nobody wants, and the joins that only they need; None: all are wanted."""
+    if isinstance(query, exp.Select) and wanted is not None and not query.args.get("distinct") and not query.is_star:
+        query.set("expressions", [column for column in query.selects if column.alias_or_name in wanted])
+        _drop_joins(query)
 
 
 def _drop_joins(query: exp.Select) -> None:

@@ -78,4 +78,15 @@ def test_what_stands_behind_a_rule() -> None:
     assert "vm" not in BEHIND["snapshot-stale"].tables
     assert "role_assignment" not in BEHIND["vault-soft-delete-weak"].tables
     assert "alert_rule" in BEHIND["vault-monitoring-missing"].whole
+    asked = {"vault_config", "vault_storage_config", "resource_guard_proxy", "diagnostic_setting"}
+    assert {rule: asked & BEHIND[rule].tables for rule in BEHIND if rule.startswith("vault-")} == {
+        "vault-redundancy-below-standard": {"vault_storage_config"},
+        "vault-crr-disabled": {"vault_storage_config"},
+        "vault-soft-delete-weak": {"vault_config"},
+        "vault-immutability-weak": set(),
+        "vault-mua-missing": {"resource_guard_proxy"},
+        "vault-network-exposed": set(),
+        "vault-cmk-missing": set(),
+        "vault-monitoring-missing": {"diagnostic_setting", "resource_guard_proxy"},  # vault_scope holds the guards too
+    }
     assert {rule for rule, behind in BEHIND.items() if "action_group" in behind.tables} == {"vault-monitoring-missing"}

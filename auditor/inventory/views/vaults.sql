@@ -70,10 +70,10 @@ FROM vault_tier d JOIN tier t ON t.tier = d.tier GROUP BY d.resource_no;
 
 -- Which questions about a vault were answered, if only with "none".
 CREATE TABLE vault_answer AS
-SELECT k.resource_no, list(DISTINCT c.table_name) AS answered
+SELECT k.resource_no, bool_or(c.table_name = 'vault_config') AS config, bool_or(c.table_name = 'vault_storage_config') AS storage_config,
+       bool_or(c.table_name = 'resource_guard_proxy') AS guards, bool_or(c.table_name = 'diagnostic_setting') AS logs
 FROM concerned_vault k
 JOIN covered c ON c.subscription_id = k.subscription_id
-    AND c.table_name IN ('vault_config', 'vault_storage_config', 'resource_guard_proxy', 'diagnostic_setting')
 LEFT JOIN gap g ON g.table_name = c.table_name AND g.resource_id = k.resource_id
 WHERE g.resource_id IS NULL
 GROUP BY k.resource_no;
@@ -209,7 +209,8 @@ GROUP BY p.vault_id;
 CREATE TABLE vault AS
 -- table: vault: Recovery Services vaults that lie in scope or protect a VM of it, with the strictest demands of their VMs; one row each
 WITH told AS (
-    SELECT w.resource_no, coalesce(a.answered, []) AS answered,
+    SELECT w.resource_no, coalesce(a.config, false) AS config_answered, coalesce(a.storage_config, false) AS storage_answered,
+           coalesce(a.guards, false) AS guards_answered, coalesce(a.logs, false) AS logs_answered,
            nullif(w.redundancy, 'Invalid') AS said_redundancy, nullif(s.redundancy, 'Invalid') AS stored_redundancy,
            lower(w.cross_region_restore) = 'enabled' AS said_restore, s.cross_region_restore AS stored_restore,
            lower(w.soft_delete_state) AS said_state, lower(f.soft_delete_state) AS configured_state,
@@ -222,7 +223,10 @@ WITH told AS (
     LEFT JOIN raw.vault_config f ON f.vault_id = w.resource_id
 ),
 stored AS (
-    SELECT t.*, -- Only the vault's own storage settings say that it is redundant in zones and regions both.
+    SELECT t.resource_no, t.config_answered, t.storage_answered, t.guards_answered, t.logs_answered, t.said_redundancy,
+           t.stored_redundancy, t.said_restore, t.stored_restore, t.said_state, t.configured_state, t.said_days,
+           t.configured_days, t.states, t.storage_state,
+           -- Only the vault's own storage settings say that it is redundant in zones and regions both.
            coalesce(t.stored_redundancy, t.said_redundancy) AS one,
            coalesce(t.said_redundancy <> t.stored_redundancy AND NOT (
                t.said_redundancy = 'GeoRedundant' AND starts_with(t.stored_redundancy, 'ReadAccessGeo')), false) AS differs
@@ -259,7 +263,7 @@ SELECT
     CASE WHEN t.said_restore = t.stored_restore OR t.stored_restore IS NULL OR t.said_restore IS NULL
          THEN coalesce(t.said_restore, t.stored_restore) END AS cross_region_restore, -- enabled; null = not sent, or its two sources differ
     coalesce(t.said_restore <> t.stored_restore, false) AS restore_differs, -- Resource Graph and the vault's storage settings differ
-    list_contains(t.answered, 'vault_storage_config') AS storage_config_complete, -- its storage settings were read
+    t.storage_answered AS storage_config_complete, -- its storage settings were read
     coalesce(d.soft_delete_keep_days > 0, false) OR d.soft_delete_always_on AS soft_delete_demanded, -- a tier demands soft delete
     d.soft_delete_keep_days AS soft_delete_keep_days, -- longest soft delete that is demanded; null = none
     d.soft_delete_always_on AS always_on_demanded, -- a tier demands that soft delete can't be switched off
@@ -269,7 +273,7 @@ SELECT
     coalesce(t.said_days, t.configured_days) AS soft_delete_days, -- deleted backups are kept so long; null = not sent
     CASE WHEN t.said_days <> t.configured_days THEN t.said_days || ' / ' || t.configured_days ELSE coalesce(t.said_days, t.configured_days)::VARCHAR END AS soft_delete_days_sent, -- the same; both where its two sources differ
     coalesce(t.said_state <> t.configured_state, false) OR coalesce(t.said_days <> t.configured_days, false) AS soft_delete_differs, -- Resource Graph and the vault's own settings differ
-    list_contains(t.answered, 'vault_config') AS config_complete, -- its security settings were read
+    t.config_answered AS config_complete, -- its security settings were read
     nullif(d.immutability, 'Disabled') AS immutability_demanded, -- Unlocked or Locked; null = not demanded
     d.immutability_keep_days AS immutability_keep_days, -- a time-based lock must last so long; null = not demanded
     w.immutability_state                 AS immutability_state,   -- Disabled, Unlocked, Locked; null = not sent
@@ -285,7 +289,7 @@ SELECT
     g.guards                             AS guard_ids,            -- their lower-cased ids
     g.beside                             AS guard_in_own_subscription, -- all of them lie beside the vault; null = not known
     g.unguarded                          AS unguarded_operations, -- what its guards leave free, where they could be read
-    list_contains(t.answered, 'resource_guard_proxy') AS guard_complete, -- its ties to guards were read
+    t.guards_answered AS guard_complete, -- its ties to guards were read
     d.private_endpoint AS private_demanded, -- a tier demands private endpoints
     w.public_network_access              AS public_network_access, -- Enabled, Disabled; null = not sent
     lower(w.public_network_access) <> 'disabled' AS public,       -- reachable from the Internet; null = not sent
@@ -308,7 +312,7 @@ SELECT
          WHEN r.routing > 0 THEN 'no_receivers' ELSE 'unrouted' END AS routing, -- routed, silenced, no_receivers, unrouted; unknown = rules or groups that matter were not read or not understood
     r.rules                              AS alert_rules,          -- alert processing rules that concern it, with what limits each
     CASE WHEN l.lacking_count = 0 THEN 'complete' WHEN l.lacking_count > 0 THEN 'incomplete'
-         WHEN NOT list_contains(t.answered, 'diagnostic_setting') THEN 'unknown'
+         WHEN NOT t.logs_answered THEN 'unknown'
          WHEN l.vault_id IS NOT NULL THEN 'elsewhere' ELSE 'none' END AS diagnostics, -- complete, incomplete (categories lack), elsewhere (to no workspace), none; unknown = not read
     l.lacking                            AS lacking_categories,   -- log categories that no workspace gets
     w.cross_subscription_restore         AS cross_subscription_restore, -- Enabled, Disabled, PermanentlyDisabled; null = not sent
@@ -320,7 +324,7 @@ SELECT
     coalesce(p.guardian_count, 0)        AS guardian_count,       -- of these, those who may also approve in its guard's name
     p.guardians                          AS guardians,            -- their object ids
     coalesce(o.whole, false)             AS role_assignment_complete, -- role assignments of its subscription were read
-    CASE WHEN coalesce(g.guard_count, 0) > 0 THEN g.roles_read ELSE list_contains(t.answered, 'resource_guard_proxy') END AS guardian_complete -- so were its guards and theirs
+    CASE WHEN coalesce(g.guard_count, 0) > 0 THEN g.roles_read ELSE t.guards_answered END AS guardian_complete -- so were its guards and theirs
 FROM concerned_vault k
 JOIN live_vault w ON w.resource_no = k.resource_no
 JOIN classified c ON c.resource_no = k.resource_no
