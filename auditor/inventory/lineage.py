@@ -131,7 +131,7 @@ def _pruned(whole: exp.Query, wanted: set[str] | None) -> exp.Query:
             cte.pop()
 
 
-def _narrow(query: exp.Expression, wanted: set[str] | None) -> None:
+def _narrow(query: exp.Query, wanted: set[str] | None) -> None:
     """Leave out the columns that nobody wants, and the joins that only they need; None: all are wanted."""
     if isinstance(query, exp.Select) and wanted is not None and not query.args.get("distinct") and not query.is_star:
         query.set("expressions", [column for column in query.selects if column.alias_or_name in wanted])
