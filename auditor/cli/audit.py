@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @opt.responses
 @opt.store
 @opt.reports
+@opt.signing
 @opt.gate
 @opt.labels
 @opt.as_of
@@ -59,6 +60,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
     given = inputs.read(
         options["standard"], options["waivers"], options["rules"], responses_path=responses, beside=beside
     )
+    signing = common.signing_of(options, wanted)
     store: Path = options["store"]
     with show.Progress.of(options) as progress:
 
@@ -77,7 +79,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
             raise
         progress.tell("report", "")
         results = pipeline.read(made, given, threshold="none" if evidence_only else None, language=how.language)
-        written = pipeline.report(results, made.folder / "reports", wanted, how, progress.tell)
+        written = pipeline.report(results, made.folder / "reports", wanted, how, progress.tell, signing=signing)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
         show.result(results, written, made.folder, options["form"], code)

@@ -14,10 +14,11 @@ from auditor.cli import options as opt
 @opt.config
 @opt.store
 @opt.reports
+@opt.signing
 @opt.gate
 @opt.output
 def command(bundle: str, **options: Any) -> int:
-    """Make reports of BUNDLE (a folder, a run name, or `latest`); the same bundle gives the same bytes."""
+    """Make reports of BUNDLE (a folder, a run name, or `latest`); the same bundle gives the same unsigned bytes."""
     from auditor import bundle as bundles  # noqa: PLC0415 - see auditor.cli: commands import when they run
     from auditor import pipeline  # noqa: PLC0415
     from auditor.cli import common, show  # noqa: PLC0415
@@ -25,6 +26,7 @@ def command(bundle: str, **options: Any) -> int:
     found = bundles.find(bundle, options["store"])
     how = common.presentation_of(options)
     wanted = pipeline.wanted_reports(options["report"], [*common.files_read(options), *found.sealed_places])
+    signing = common.signing_of(options, wanted)
     with show.Progress.of(options) as progress:
         progress.tell("report", "")
         results = pipeline.read(
@@ -33,7 +35,7 @@ def command(bundle: str, **options: Any) -> int:
             allow_incomplete=common.allowed_gaps(options["allow_incomplete"]) or None,
             language=how.language,
         )
-        written = pipeline.report(results, found.folder / "reports", wanted, how, progress.tell)
+        written = pipeline.report(results, found.folder / "reports", wanted, how, progress.tell, signing=signing)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
         show.result(results, written, found.folder, options["form"], code)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Results,
         RuleResult,
         Run,
+        Signer,
         SnapshotRecord,
         TierDemand,
         WaiverRecord,
@@ -69,6 +70,8 @@ class Presentation:
     """Passes too, in the machine-readable formats."""
     language: str = wording.ENGLISH
     templates: Templates = SHIPPED
+    signer: Signer | None = None
+    """Who will sign the PDF; None where nobody does."""
 
 
 PLAIN = Presentation()
@@ -127,6 +130,8 @@ class Report:
     templates: Templates
     all_rows: bool
     """Passes too, in the machine-readable formats."""
+    signer: Signer | None
+    """Who will sign the PDF; None where nobody does."""
 
     @property
     def untested_line(self) -> str:
@@ -201,6 +206,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         texts=texts,
         templates=how.templates,
         all_rows=how.all_rows,
+        signer=how.signer,
     )
 
 

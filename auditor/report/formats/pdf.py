@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from auditor.errors import UsageError
 from auditor.model import Status
+from auditor.report import enclosed as inside
 from auditor.report import page, pango, remedy, values, wording
 from auditor.report.charts import WORST_FIRST
 from auditor.report.formats import json as record
@@ -118,7 +119,7 @@ def render(report: Report) -> bytes:
     check()
     weasyprint: Any = importlib.import_module("weasyprint")
     enclosed = (
-        Enclosed("findings.json", "every finding of this run: the record", "Source", record.render(report)),
+        Enclosed(inside.RECORD, "every finding of this run: the record", "Source", record.render(report)),
         Enclosed("population.csv", "every VM of the population", "Data", _population(report)),
     )
     when = report.run.finished_at
@@ -126,7 +127,7 @@ def render(report: Report) -> bytes:
         weasyprint.Attachment(
             file_obj=io.BytesIO(it.content),
             name=it.name,
-            description=it.description,
+            description=inside.described(it.description, it.content),
             created=when,
             modified=when,
             relationship=it.relationship,
