@@ -57,11 +57,18 @@ class Config(BaseModel):
     redact_key: str | None = Field(default=None, description="key file of the pseudonyms; in the store by default")
     language: str | None = Field(default=None, description="language of the reports: en, de")
     templates: str | None = Field(default=None, description="folder with templates and texts of your own")
+    sign: str | None = Field(default=None, description="PKCS #12 file with the key that signs the PDF")
+    sign_password_file: str | None = Field(default=None, description="file with the password of that file")
+    sign_key_vault: str | None = Field(default=None, description="id of a key in Azure Key Vault that signs the PDF")
+    timestamp: str | None = Field(default=None, description="URL of an RFC 3161 service that says when it was signed")
     organisation: str | None = Field(default=None, description="name on the reports")
     classification: str | None = Field(default=None, description="label on the reports")
 
 
-_PATHS = ("standard", "waivers", "responses", "rules", "store", "expect_subscriptions", "templates", "redact_key")
+_PATHS = (
+    "standard", "waivers", "responses", "rules", "store", "expect_subscriptions", "templates", "redact_key", "sign",
+    "sign_password_file",
+)  # fmt: skip
 
 
 def _placed(report: str, folder: Path) -> str:

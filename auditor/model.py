@@ -764,6 +764,34 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
+class Signer:
+    """Whose certificate stands behind a report's signature."""
+
+    subject: str
+    issuer: str
+    """Both as RFC 4514 writes names: CN=Internal Audit,O=Contoso."""
+    serial: str
+    """Hex."""
+    fingerprint: str
+    """SHA-256 of the certificate, hex."""
+    not_before: datetime
+    not_after: datetime
+    timestamp: str = ""
+    """URL of the RFC 3161 service that says when it was signed; "" for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One thing that `verify` looked at."""
+
+    what: str
+    """What holds, where nothing is wrong."""
+    wrong: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader should know of it; nothing of it is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explained:
     """One resource with its facts and verdicts."""
 

@@ -401,6 +401,16 @@ class Bundle:
         digest = Bundle(before).manifest_digest
         return [] if digest == link["manifest_digest"] else [f"{before.name} is not the run that this one followed"]
 
+    def changed_reports(self) -> list[str]:
+        """Compare the reports in the bundle with the digests that were written down when they were made."""
+        folder = self.folder / "reports"
+        wrong = []
+        for kind, entry in sorted(reports_of(folder).items()):
+            path = folder / str(entry.get("path", "")) if isinstance(entry, dict) else folder
+            if path.parent == folder and path.is_file() and digest_of_bytes(path.read_bytes()) != entry.get("sha256"):
+                wrong.append(f"{path.name} ({kind}) was changed after it was made")
+        return wrong
+
     def damage(self, *, leave_out: str = "") -> list[str]:
         """Compare every file with the manifest; give what differs, missing and extra files included.
 
@@ -441,6 +451,30 @@ def runs(store: Path) -> list[Path]:
     except OSError as error:
         said = f"--store {shown(store)}: cannot be read: {error.strerror}"
         raise BundleError(said, "name a folder that you may read") from error
+
+
+def is_store(folder: Path) -> bool:
+    """Tell whether a folder holds runs, and is none itself."""
+    try:
+        return not (folder / "manifest.json").exists() and bool(runs(folder))
+    except OSError:  # a name that no file can have
+        return False
+
+
+def lost(found: Sequence[Bundle]) -> list[str]:
+    """Name the runs that others of a store followed and that are gone from between them.
+
+    Args:
+        found: the store's runs; what lies before the first of them may have been put away.
+    """
+    known = {it.run["id"] for it in found}
+    followed = {str(it.manifest["previous"]["run"]) for it in found if it.manifest.get("previous")}
+    first = min(known, default="")
+    return [
+        f"run={gone} is not in the store, and a later run followed it"
+        for gone in sorted(followed - known)
+        if gone > first
+    ]
 
 
 def find(reference: str, store: Path, *, intact: bool = True) -> Bundle:

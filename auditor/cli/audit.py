@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @opt.responses
 @opt.store
 @opt.reports
+@opt.signing
 @opt.gate
 @opt.labels
 @opt.as_of
@@ -58,6 +59,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
     given = inputs.read(
         options["standard"], options["waivers"], options["rules"], responses_path=responses, beside=beside
     )
+    signing = common.signing_of(options, wanted)
     store: Path = options["store"]
     how = common.presentation_of(options, given.book, store)
     with show.Progress.of(options) as progress:
@@ -83,7 +85,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
             language=how.language,
             passes=pipeline.needs_passes(wanted, how),
         )
-        written = pipeline.report(results, made.folder / "reports", wanted, how, progress.tell)
+        written = pipeline.report(results, made.folder / "reports", wanted, how, progress.tell, signing=signing)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
         show.result(results, written, made.folder, options["form"], code, how=how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ from auditor.cli.options import listed
 from auditor.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from auditor.azure import Cloud
     from auditor.collect import Scope
     from auditor.model import Results
     from auditor.pipeline import Settings
     from auditor.report.view import Presentation
     from auditor.rulebook import Rulebook
+    from auditor.signing.pades import Signing
 
 _MOST_DIGITS = 9
 """Of a number of subscriptions; what is longer is taken for a file, which it most likely is not either."""
@@ -69,7 +73,10 @@ def bundle_and(what: str, words: tuple[str, ...]) -> tuple[str, str]:
 
 def files_read(options: dict[str, Any]) -> list[object]:
     """Give the files that the options name as inputs; None for those not given."""
-    names = ("standard", "waivers", "responses", "config", "expect_subscriptions", "redact_key")
+    names = (
+        "standard", "waivers", "responses", "config", "expect_subscriptions", "redact_key", "sign",
+        "sign_password_file",
+    )  # fmt: skip
     rules = (path for folder in options.get("rules") or () for path in Path(folder).rglob("*.yaml"))
     return [*(options.get(name) for name in names), *rules]
 
@@ -152,6 +159,48 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def signing_of(options: dict[str, Any], wanted: Container[str]) -> Signing | None:
+    """Read who signs the PDF, and make sure that they can; None where nobody does.
+
+    Raises:
+        UsageError: the options contradict each other, or the key can't be used.
+        NoRunError: a vault or a timestamp service does not answer.
+    """
+    file, vault, timestamp = options["sign"], options["sign_key_vault"], options["timestamp"]
+    if not (file or vault):
+        for name in ("timestamp", "sign_password_file"):
+            if options[name]:
+                said = f"--{name.replace('_', '-')} is given, and nothing signs"
+                raise UsageError(said, "give --sign or --sign-key-vault too, or leave it out")
+        return None
+    if file and vault:
+        raise UsageError("--sign and --sign-key-vault are two signers", "leave one of them out")
+    if vault and options["sign_password_file"]:
+        raise UsageError("--sign-password-file is for --sign; a vault has no password", "leave it out")
+    if "pdf" not in wanted:
+        raise UsageError("a signature is asked for, and no PDF that it would be in", "add --report pdf, or do not sign")
+    from auditor.signing import pades, pkcs12  # noqa: PLC0415 - costs 0.3 s that others need not pay
+
+    if file:
+        return pades.Signing(pkcs12.FileKey(Path(file), _password(options["sign_password_file"])), timestamp or "")
+    from auditor.azure import keyvault  # noqa: PLC0415
+
+    return pades.Signing(keyvault.VaultKey(vault, options.get("tenant")), timestamp or "")
+
+
+def _password(file: str | None) -> str | None:
+    """Read the password of a key; never an option, which a list of processes would show and the manifest would keep."""
+    if file is None:
+        return os.environ.get("AUDITOR_SIGN_PASSWORD")
+    try:
+        return Path(file).read_text(encoding="utf-8-sig").partition("\n")[0].rstrip("\r")
+    except OSError as error:
+        said = f"--sign-password-file {shown(file)}: cannot be read: {error.strerror}"
+        raise UsageError(said, "name a text file with the password on its first line") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--sign-password-file {shown(file)}: is not UTF-8 text", "save it as UTF-8") from error
 
 
 def exit_code(results: Results, *, exit_zero: bool) -> int:

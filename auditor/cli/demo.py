@@ -42,7 +42,19 @@ def command(estate: Path | None, **options: Any) -> int:
     with Simulator(company, token=token) as azure:
         click.echo(f"a pretend Azure serves at {azure.url}", err=True)
         told = dict.fromkeys(
-            ("tenant", "expect_subscriptions", "cloud", "authority", "audience", "standard", "deadline")
+            (
+                "tenant",
+                "expect_subscriptions",
+                "cloud",
+                "authority",
+                "audience",
+                "standard",
+                "deadline",
+                "sign",
+                "sign_password_file",
+                "sign_key_vault",
+                "timestamp",
+            )
         )
         code = audit.run(
             {

@@ -232,6 +232,30 @@ NO_REPORT = {
 }
 """What the options of reports come to where none is made."""
 
+signing = together(
+    option(
+        "--sign",
+        callback=_says_something,
+        metavar="FILE",
+        help="Sign the PDF by the key in this PKCS #12 file; its password is the text of AUDITOR_SIGN_PASSWORD.",
+    ),
+    option(
+        "--sign-password-file",
+        callback=_says_something,
+        metavar="FILE",
+        help="Take the password from a file's first line.",
+    ),
+    option(
+        "--sign-key-vault",
+        callback=_says_something,
+        metavar="URL",
+        help="Sign the PDF by a key in Azure Key Vault: https://VAULT.vault.azure.net/keys/NAME[/VERSION].",
+    ),
+    option(
+        "--timestamp", callback=_says_something, metavar="URL", help="Have an RFC 3161 service say when it was signed."
+    ),
+)
+
 gate = together(
     option("--fail-on", type=click.Choice(THRESHOLDS), help=f"Severity that trips the gate.  [default: {DEFAULT}]"),
     option(

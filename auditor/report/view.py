@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Results,
         RuleResult,
         Run,
+        Signer,
         SnapshotRecord,
         Source,
         Subject,
@@ -83,6 +84,8 @@ class Presentation:
     """Key of the one framework that the pdf is for; all by default."""
     redact_key: bytes | None = None
     """Persons bear pseudonyms made with this key."""
+    signer: Signer | None = None
+    """Who will sign the PDF; None where nobody does."""
 
 
 PLAIN = Presentation()
@@ -162,6 +165,8 @@ class Report:
     """Rule id -> what passes it; empty where the results were read without."""
     all_rows: bool
     """Passes too, in the machine-readable formats."""
+    signer: Signer | None
+    """Who will sign the PDF; None where nobody does."""
 
     def passing(self, rule: RuleResult) -> tuple[Subject, ...]:
         """Give the resources that pass a rule; a report that must name them is built of results that do.
@@ -283,6 +288,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         templates=how.templates,
         passes=results.passes,
         all_rows=how.all_rows,
+        signer=how.signer,
     )
 
 

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 import pikepdf
 import pytest
 
-from auditor.model import Status
+from auditor.model import Signer, Status
 from auditor.report import formats, view, wording
 from auditor.report.formats import json as record
 from auditor.report.formats import pdf
+from auditor.signing import pades, reading
+from auditor.signing.pkcs12 import FileKey
+from tests import certificates
 from tests.formats import sample
 
 if TYPE_CHECKING:
@@ -337,3 +340,36 @@ def test_a_thousand_findings_cost_little_more_than_a_plain_table_of_as_many_rows
     began = time.process_time()
     formats.find("pdf").render(report)
     assert time.process_time() - began < 3 * table
+
+
+SIGNER = Signer(
+    "CN=Internal Audit,O=Contoso <Ltd>", "CN=Contoso Issuing", "5f3a", "ab" * 32, sample.AS_OF, sample.AS_OF, ""
+)
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_sign_off_page_says_who_signs(language: str) -> None:
+    made = sample.results(6, kind="clean")
+    how = view.Presentation(language=language, signer=replace(SIGNER, timestamp="http://tsa.example"))
+    told = html.unescape(pdf.markup(view.build(made, how)))
+    for said in (SIGNER.subject, SIGNER.issuer, SIGNER.serial, SIGNER.fingerprint, "http://tsa.example", "--trust"):
+        assert said in told
+    texts = view.build(made, how).texts
+    assert texts("signoff.unsigned") not in told
+    told = html.unescape(pdf.markup(view.build(made, replace(how, signer=None))))
+    assert texts("signoff.unsigned") in told
+    assert SIGNER.fingerprint not in told
+
+
+@pytest.mark.slow
+def test_a_signed_report_conforms_to_pdf_a_and_pdf_ua(tmp_path: Path) -> None:
+    from tests.formats import verapdf  # noqa: PLC0415
+
+    key = FileKey(certificates.write_p12(tmp_path / "report.p12"), certificates.PASSWORD)
+    with certificates.TimestampService() as service:
+        signing = pades.Signing(key, service.url)
+        how = view.Presentation(signer=signing.about)
+        signed = signing.sign(formats.find("pdf").render(view.build(sample.results(6, kind="clean"), how)))
+    assert [it.wrong for it in reading.check(signed, [certificates.root()]) if it.wrong] == []
+    for flavour in verapdf.FLAVOURS:
+        assert verapdf.faults(signed, flavour) == []

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from auditor.errors import UsageError
 from auditor.model import Status
 from auditor.report import causes, page, pango, population, remedy, tables, values, wording
+from auditor.report import enclosed as inside
 from auditor.report.formats import json as record
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def render(report: Report) -> bytes:
     check()
     weasyprint: Any = importlib.import_module("weasyprint")
     enclosed = (
-        Enclosed("findings.json", "every finding of this run: the record", "Source", record.render(report)),
+        Enclosed(inside.RECORD, "every finding of this run: the record", "Source", record.render(report)),
         Enclosed("population.csv", "every VM of the population", "Data", tables.to_csv(tables.population(report))),
     )
     when = report.run.finished_at
@@ -159,7 +160,7 @@ def render(report: Report) -> bytes:
         weasyprint.Attachment(
             file_obj=io.BytesIO(it.content),
             name=it.name,
-            description=it.description,
+            description=inside.described(it.description, it.content),
             created=when,
             modified=when,
             relationship=it.relationship,
