@@ -229,6 +229,10 @@ NO_REPORT = {
     "redact_key": None,
     "language": "en",
     "templates": None,
+    "sign": None,
+    "sign_password_file": None,
+    "sign_key_vault": None,
+    "timestamp": None,
 }
 """What the options of reports come to where none is made."""
 
