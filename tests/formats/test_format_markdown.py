@@ -173,3 +173,11 @@ def test_no_text_leaves_its_line(said: str) -> None:
         "bullet_list_open", "list_item_open", "paragraph_open", "inline", "paragraph_close", "list_item_close",
         "bullet_list_close",
     ]  # fmt: skip
+
+
+def test_responses_that_match_no_finding_are_named() -> None:
+    page = formats.find("markdown").render(view.build(sample.results())).decode()
+    _, _, told = page.partition("## Responses that match no finding")
+    assert "vm-unprotected, resource group rg-gone | move `<b>it</b>`" in told.replace("| vm", "vm")
+    silent = replace(sample.results(), idle_responses=())
+    assert "Responses that" not in formats.find("markdown").render(view.build(silent)).decode()

@@ -43,9 +43,8 @@ def text(report: Report, most_bytes: int = MOST_BYTES) -> str:
     """Tell the result, what to do first, the findings by cause, and what they rest on, in so many bytes at most."""
     texts = report.texts
     before = "\n".join((*_result(report, texts), *_first(report, texts)))
-    behind = "\n".join(
-        (*_rules(report, texts), *_completeness(report, texts), *_waivers(report, texts), *_digests(report, texts))
-    )
+    sections = (_rules, _completeness, _waivers, _idle, _digests)
+    behind = "\n".join(line for section in sections for line in section(report, texts))
     room = most_bytes - sum(len(part.encode()) for part in (before, behind))
     return "\n".join((before, *_findings(report, texts, room), behind, ""))
 
@@ -188,6 +187,17 @@ def _waivers(report: Report, texts: Texts) -> Iterator[str]:
     yield from _table(heads, rows)
     if len(report.waivers) > MOST_LINES:
         yield prose(texts("words.and_more", n=len(report.waivers) - MOST_LINES)) + "\n"
+
+
+def _idle(report: Report, texts: Texts) -> Iterator[str]:
+    if not report.idle_responses:
+        return
+    yield f"## {prose(texts.label('Responses that match no finding'))}\n"
+    heads = [texts.label(name) for name in ("Response to", "Agreed action", "Owner", "Due", "Author")]
+    rows = ((it.about, it.action, it.owner, str(it.due), it.author) for it in report.idle_responses[:MOST_LINES])
+    yield from _table(heads, rows)
+    if len(report.idle_responses) > MOST_LINES:
+        yield prose(texts("words.and_more", n=len(report.idle_responses) - MOST_LINES)) + "\n"
 
 
 def _digests(report: Report, texts: Texts) -> Iterator[str]:
