@@ -294,7 +294,7 @@ def test_a_block_of_one_resource_gives_the_command_with_its_names_and_the_pairs(
     name = html.escape(shlex.quote(wording.visible(f"vm;{row.resource_name}")), quote=False)
     assert f"--vault-name rsv-01 -c {shlex.quote('iaasvmcontainer;')[:-1]}" in html.unescape(text)
     assert html.unescape(name) in html.unescape(text)
-    assert re.search(r"<td>age of the newest point \S+ h; demanded at most 24 h</td>", text)
+    assert re.search(r"<td>age of the newest point \S+ [hd]; demanded at most 24 h</td>", text)
     assert "newest point age hours" not in text
 
 
