@@ -87,7 +87,8 @@ class Report:
     evidence: str
     """`complete` or `incomplete`, with what is missing, in one sentence."""
     figures: tuple[Figure, ...]
-    charts: tuple[Chart, ...]
+    charts: Mapping[str, Chart]
+    """By key: `outcomes`, `severities`, `freshness`, `areas`."""
     statuses: Mapping[Status, int]
     """All verdicts, by status."""
     promises: tuple[Promise, ...]
@@ -164,12 +165,15 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         result=_result(results, machines, texts),
         evidence=_evidence(whole, texts),
         figures=_figures(machines, statuses, texts),
-        charts=(
-            charts.outcomes(machines, texts),
-            charts.severities(findings, texts),
-            charts.freshness(machines, results.tiers, texts),
-            charts.areas(rules, texts),
-        ),
+        charts={
+            chart.key: chart
+            for chart in (
+                charts.outcomes(machines, texts),
+                charts.severities(findings, texts),
+                charts.freshness(machines, results.tiers, texts),
+                charts.areas(rules, texts),
+            )
+        },
         statuses=statuses,
         promises=promises(results.tiers, machines, texts),
         actions=by_cause.actions(told, whole.unread, labels, texts),
