@@ -397,7 +397,12 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
                  SELECT e.vm_no, count(*) AS expected, count(*) FILTER (f.slot_no IS NULL) AS missing
                  FROM expected_day e LEFT JOIN found f ON f.item_no = e.item_no AND f.slot_no = e.slot_no GROUP BY 1
              ),
-             dated AS (SELECT vm_no, item_no, today_no - 1 AS last_no FROM protection WHERE recovery_point_complete),
+             -- Without a policy, days are UTC's; in a zone that is not known there are none.
+             dated AS (
+                 SELECT vm_no, item_no, coalesce(today_no, CASE WHEN policy_id IS NULL THEN utc_no END) - 1 AS last_no
+                 FROM protection CROSS JOIN (SELECT floor(epoch(as_of) / 86400)::INTEGER AS utc_no FROM setting)
+                 WHERE recovery_point_complete AND item_no IS NOT NULL
+             ),
              found_bits AS (
                  SELECT vm_no, bit_or(1::HUGEINT << last_no - slot_no) AS bits
                  FROM dated JOIN found USING (item_no)
@@ -422,7 +427,7 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
         JOIN named r ON r.resource_no = n.resource_no
         LEFT JOIN protection p ON p.vm_no = n.resource_no
         LEFT JOIN total t ON t.vm_no = n.resource_no AND p.recovery_point_complete
-        LEFT JOIN dated d ON d.vm_no = n.resource_no AND d.item_no IS NOT NULL
+        LEFT JOIN dated d ON d.vm_no = n.resource_no
         LEFT JOIN promised_bits b ON b.vm_no = n.resource_no
         LEFT JOIN found_bits f ON f.vm_no = n.resource_no
         {joins}

@@ -130,7 +130,7 @@ def weeks(calendar: Calendar) -> list[Day]:
 
 def spans(calendar: Calendar) -> str:
     """Write the promised days without a point as dates and ranges; empty where there are none."""
-    said = (f"{first}" if first == last else f"{first} – {last}" for first, last in calendar.gaps())  # noqa: RUF001
+    said = (f"{first}" if first == last else f"{first} {wording.DASH} {last}" for first, last in calendar.gaps())
     return ", ".join(said)
 
 
