@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from auditor.report import formats, view
-from tests.browser.pages import Opened
+from tests.browser.pages import Opened, launched
 from tests.formats import sample
 
 if TYPE_CHECKING:
@@ -17,18 +16,11 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-_FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-domain-reliability", "--no-first-run", "--no-default-browser-check",
-)  # fmt: skip
-
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as running:
-        started = running.chromium.launch(executable_path="/usr/bin/chromium", args=list(_FLAGS))
+    with launched() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="session")

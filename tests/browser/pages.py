@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
+from playwright.sync_api import sync_playwright
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
+
+
+_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-domain-reliability", "--no-first-run", "--no-default-browser-check",
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def launched() -> Iterator[Browser]:
+    """Start Debian's chromium, which asks nothing of the network of its own accord."""
+    with sync_playwright() as running:
+        started = running.chromium.launch(executable_path="/usr/bin/chromium", args=list(_FLAGS))
+        yield started
+        started.close()
 
 
 class Opened:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -266,23 +265,16 @@ def test_a_hundred_thousand_findings_are_small_and_can_be_searched(opened: Opene
     target = tmp_path / "large.html"
     target.write_bytes(formats.find("html").render(view.build(sample.results(findings=100_000))))
     assert target.stat().st_size < 5_000_000
-    ready = []
-    for _ in range(3):
-        page = opened.go(target)
-        ready.append(float(page.evaluate("document.documentElement.dataset.ready")))
-    began = time.perf_counter()
+    page = opened.go(target)
     page.select_option("#severity", "critical")
-    filtered = time.perf_counter() - began
-    print(f"\nready after {min(ready):.0f} ms; filtered in {1000 * filtered:.0f} ms")
+    assert 0 < shown(page)[0] < 100_000
     page.click("#clear")
     page.focus("#scroller")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("End")
     assert page.evaluate("document.activeElement.closest('tr').getAttribute('aria-rowindex')") == "100001"
     name = page.inner_text("#rows .name >> nth=0")
-    began = time.perf_counter()
     page.fill("#q", name)
     page.keyboard.press("Enter")
     page.wait_for_selector("#panel-title")
-    print(f"from a VM's name to its verdicts in {time.perf_counter() - began:.2f} s")
     assert page.inner_text("#panel-title") == name
