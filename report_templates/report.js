@@ -240,7 +240,7 @@
     const gaps = [];
     dates.forEach((date, n) => {
       const x = Math.floor((n + offset) / 7) * size, y = top + (n + offset) % 7 * size, letter = letters[n];
-      if (!n || date.getUTCDate() === 1) svg.append(svgNode("text", { x, y: 9 }, !n || !date.getUTCMonth() ? iso(n).slice(0, 7) : iso(n).slice(5, 7)));
+      if (date.getUTCDate() === 1 || !n && date.getUTCDate() < 10) svg.append(svgNode("text", { x, y: 10 }, iso(n).slice(5, 7)));
       svg.append(mark(letter, x, y, iso(n)));
       if (letter !== "-") return;
       if (letters[n - 1] === "-") gaps.at(-1)[1] = iso(n); else gaps.push([iso(n), iso(n)]);
