@@ -6,9 +6,10 @@ import csv
 import io
 import subprocess
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from auditor.report import formats, view
 from tests.browser.pages import Opened, serials, shown
@@ -51,6 +52,16 @@ def test_a_vm_s_calendar_marks_each_promised_day_without_a_point(opened: Opened,
     assert "Promised, no point: " + ", ".join(str(first) for first, _ in calendar.gaps()) in said
     assert page.get_attribute("#panel .calendar", "role") == "img"
     assert f"to {calendar.last}" in (page.get_attribute("#panel .calendar", "aria-label") or "")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_beside_a_calendar(browser: Browser, files: dict[str, Path], scheme: Any) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page = Opened(context.new_page()).go(files["nasty"], f"#vm={_machine(missing=True).name}")
+    assert page.is_visible("#panel .calendar")
+    found = Axe().run(page).response["violations"]
+    context.close()
+    assert [(it["id"], it["nodes"][0]["html"][:120]) for it in found] == []
 
 
 def test_weeks_are_columns_and_a_sunday_stands_at_the_bottom(opened: Opened, files: dict[str, Path]) -> None:
