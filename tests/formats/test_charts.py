@@ -70,9 +70,22 @@ def test_coverage_counts_active_protection_only_and_tells_the_least_covered_firs
     machines += [_machine(10, protection="unprotected", subscription_id="a", excluded_code="spot")]
     chart = coverage.by_subscription(machines, {"a": "Sub <A>", "b": "Sub B"}, TEXTS)
     assert _bars(chart) == {"Sub <A>": [2, 1, 3], "Sub B": [0, 0, 1]}
-    assert chart.takeaway == "In 1 of 2 subscriptions every VM is protected; least in Sub <A>, with 3 of 6"
+    assert chart.takeaway == (
+        "In 1 of 2 subscriptions every VM is protected; least in Sub <A>, with 3 of 6; for 1 VM it is not known"
+    )
     assert _bars(coverage.by_class(machines, TEXTS)) == {"prod": [2, 1, 3], "no class": [0, 0, 1]}
     assert coverage.by_class(machines[6:7], TEXTS).takeaway == "Every VM of the one class is protected"
+
+
+def test_where_nothing_was_read_no_chart_says_that_anything_is_unprotected_or_missing() -> None:
+    report = view.build(sample.results(kind="unknown"))
+    said = {key: chart.takeaway for key, chart in report.charts.items()}
+    assert said["subscriptions"] == said["classes"]
+    assert said["subscriptions"] == "Of none of the 46 VMs judged is it known whether it is protected"
+    assert re.search(r"; \d+ verdicts are unknown$", said["retention"])
+    assert said["days"].startswith("No day can be judged")
+    assert re.match(r"0 fails and \d{3} unknown now; ", said["runs"])
+    assert copies.ages((), report.tiers, "EUR", TEXTS).takeaway == "No snapshot was found"
 
 
 def test_many_subscriptions_are_told_together_beyond_the_least_covered() -> None:
@@ -186,7 +199,7 @@ def test_runs_of_another_scope_or_standard_stand_apart_and_are_not_compared() ->
     mixed = (runs[0], replace(runs[1], standard="strict 2.0.0"), replace(runs[2], scope="other"), runs[3])
     chart = trend.runs(mixed, TEXTS)
     assert chart.apart == ("", "standard strict 2.0.0", "another scope", "")
-    assert chart.takeaway == "40 fails now; 49 in the run of 2026-11-01 06:00 UTC"
+    assert chart.takeaway == "40 fails and 0 unknown now; 49 and 0 in the run of 2026-11-01 06:00 UTC"
     assert chart.table.rows[1] == (
         "2026-11-08 06:00 UTC", "46", "2", "22", "46", "standard strict 2.0.0; evidence incomplete",
     )  # fmt: skip

@@ -36,7 +36,7 @@ def ages(snapshots: Sequence[SnapshotRecord], tiers: Sequence[TierDemand], curre
                 (_size(held), *([_cost(held, currency, texts)] if priced else [])),
             )
             for name, held in groups.items()
-            if held or name != "unknown"
+            if snapshots and (held or name != "unknown")
         ),
         noted=noted if priced else noted[:1],
     )

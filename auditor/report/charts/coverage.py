@@ -65,11 +65,15 @@ def _bar(label: str, states: Sequence[str], texts: Texts) -> Bar:
 def _takeaway(key: str, groups: Mapping[str, Sequence[str]], worst: Sequence[str], texts: Texts) -> str:
     if not groups:
         return texts("charts.coverage.none")
-    whole = sum(1 for states in groups.values() if _share(states) == 1)
+    states = [state for held in groups.values() for state in held]
+    blind = states.count("unknown")
+    if blind == len(states):
+        return texts("charts.coverage.all_unknown", n=blind)
+    whole = sum(1 for held in groups.values() if _share(held) == 1)
     if whole == len(groups):
         return texts(f"charts.{key}.all", n=whole)
     least = groups[worst[0]]
-    return texts(
+    said = texts(
         f"charts.{key}.least",
         n=whole,
         of=len(groups),
@@ -77,3 +81,4 @@ def _takeaway(key: str, groups: Mapping[str, Sequence[str]], worst: Sequence[str
         there=wording.number(least.count("protected")),
         vms=wording.number(len(least)),
     )
+    return said + (texts("charts.coverage.blind", n=blind) if blind else "")

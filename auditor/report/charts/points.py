@@ -80,23 +80,26 @@ def retention(promises: Sequence[Promise], texts: Texts) -> Chart:
             if counts:
                 parts = tuple(Part(it, texts(f"status.{it}"), counts[it]) for it in WORST_FIRST[:-1])
                 bars.append(Bar(texts(f"charts.retention.{word}"), parts, group=demand))
-    said = {f"{word}": counts[Status.PASS] for word, counts in kept.items()}
     return Chart(
         key="retention",
-        takeaway=texts(
-            "charts.retention.kept",
-            n=said["promised"],
-            of=kept["promised"].total(),
-            delivered=said["delivered"],
-            judged=kept["delivered"].total(),
-        )
-        if bars
-        else texts("charts.retention.none"),
+        takeaway=_borne_out(kept["promised"], kept["delivered"], texts) if bars else texts("charts.retention.none"),
         description=texts("charts.retention.description"),
         head=texts("charts.retention.head"),
         bars=tuple(bars),
         each_whole=True,
     )
+
+
+def _borne_out(promised: Counter[Status], delivered: Counter[Status], texts: Texts) -> str:
+    said = texts(
+        "charts.retention.kept",
+        n=promised[Status.PASS],
+        of=promised.total(),
+        delivered=delivered[Status.PASS],
+        judged=delivered.total(),
+    )
+    blind = promised[Status.UNKNOWN] + delivered[Status.UNKNOWN]
+    return said + (texts("charts.retention.blind", n=blind) if blind else "")
 
 
 def _applying(verdicts: Verdicts | None) -> Counter[Status]:

@@ -67,5 +67,12 @@ def _takeaway(last: Sequence[PastRun], apart: Sequence[str], texts: Texts) -> st
     earlier = [run for run, why in zip(last, apart, strict=True) if not why][:-1]
     if not earlier:
         return texts("charts.runs.alone", n=len(last) - 1)
-    now, before = last[-1].statuses.get(Status.FAIL, 0), earlier[-1].statuses.get(Status.FAIL, 0)
-    return texts("charts.runs.change", n=now, before=before, when=wording.moment(earlier[-1].as_of))
+    now, before = last[-1].statuses, earlier[-1].statuses
+    return texts(
+        "charts.runs.change",
+        n=now.get(Status.FAIL, 0),
+        unknown=now.get(Status.UNKNOWN, 0),
+        before=before.get(Status.FAIL, 0),
+        earlier=before.get(Status.UNKNOWN, 0),
+        when=wording.moment(earlier[-1].as_of),
+    )
