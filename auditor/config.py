@@ -52,13 +52,16 @@ class Config(BaseModel):
     )
     recovery_points: Annotated[str, Field(pattern="^(all|changed|none|sample:[1-9][0-9]*)$")] | None = None
     all_rows: bool = False
+    framework: str | None = Field(default=None, description="the one framework that the pdf is for; all by default")
+    redact: bool = Field(default=False, description="pseudonyms for persons in the reports")
+    redact_key: str | None = Field(default=None, description="key file of the pseudonyms; in the store by default")
     language: str | None = Field(default=None, description="language of the reports: en, de")
     templates: str | None = Field(default=None, description="folder with templates and texts of your own")
     organisation: str | None = Field(default=None, description="name on the reports")
     classification: str | None = Field(default=None, description="label on the reports")
 
 
-_PATHS = ("standard", "waivers", "responses", "rules", "store", "expect_subscriptions", "templates")
+_PATHS = ("standard", "waivers", "responses", "rules", "store", "expect_subscriptions", "templates", "redact_key")
 
 
 def _placed(report: str, folder: Path) -> str:

@@ -180,6 +180,10 @@ class Run:
     classification: str = ""
     allowed_gaps: tuple[str, ...] = ()
     """Coverage gaps accepted by --allow-incomplete, printed in the reports."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Python and the libraries that bear on what was read and how it was judged."""
+    command: Mapping[str, Any] = field(default_factory=dict)
+    """Every option of the command line, the configuration and the environment, as given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +252,10 @@ class FrameworkRef:
     """Control id -> its subject in own words."""
     verified: frozenset[str]
     """Ids that were read in the publisher's own or a law's text; all others are marked."""
+    proves: Mapping[str, str] = field(default_factory=dict)
+    """Control id -> what our evidence proves for it."""
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    """Control id -> what it does not prove."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +334,21 @@ class Calendar:
             else:
                 runs.append((day, day))
         return runs
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A resource as a verdict names it; one object for all rules that judge it."""
+
+    resource_id: str
+    resource_type: str
+    resource_name: str
+    resource_group: str
+    subscription_id: str
+    subscription_name: str
+    tier: str | None
+    class_: str | None
+    owner: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -487,6 +510,9 @@ class PastRun:
     """VMs with a verdict other than not applicable."""
     failing: int
     """Of these, VMs with a fail."""
+    standard_digest: str = ""
+    """SHA-256 of the standard's file; "" where the run before did not keep it."""
+    rules_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -505,6 +531,209 @@ class Gate:
     exit_code: int
     threshold: str
     reasons: tuple[GateReason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the rows of one table came from, and when."""
+
+    table: str
+    hosts: tuple[str, ...]
+    api_versions: tuple[str, ...]
+    answers: int
+    first_at: datetime | None
+    """When the first answer came, UTC; None where none tells."""
+    last_at: datetime | None
+    reused: int
+    """Answers that an earlier run received."""
+    scrubbed: int
+    """Answers that secrets were removed from before they were written."""
+    digest: str
+    """SHA-256 over the digests of its answers as received, in their order, one a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """One kind of try that came to nothing."""
+
+    status: str
+    """HTTP status; "" where no answer came."""
+    said: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What was sent to Azure in this run, and what came of it."""
+
+    methods: Mapping[str, int]
+    """HTTP method -> requests, those that came to nothing included."""
+    statuses: Mapping[str, int]
+    """HTTP status -> answers; "" counts the tries without one."""
+    writes: int
+    """Requests that are neither a GET nor one of the POSTs that only ask: of Resource Graph and of policy states."""
+    setbacks: tuple[Setback, ...]
+    """Most frequent first."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOpinion:
+    """What Azure Policy says of a VM, held against this audit."""
+
+    resource_id: str
+    resource_name: str
+    status: Status
+    reason_code: str
+    reason: str
+    azure_state: str | None
+    """compliant, noncompliant, exempt, ...; None where Azure Policy has none."""
+    azure_state_age_hours: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyExemption:
+    """An exemption from Azure Policy's demand of a backup. It stands beside the waivers, never among them."""
+
+    resource_id: str
+    name: str
+    assignment: str
+    exempted_id: str
+    category: str
+    described: bool | None
+    expires_in_days: float | None
+    """Below 0: it has ended; None = it has no end."""
+    vm_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreTest:
+    """A restore test as somebody declared it."""
+
+    id: str
+    class_: str | None
+    """The class it was declared for, or those of its VMs."""
+    vms: tuple[str, ...]
+    """As the record names them."""
+    judged: int
+    """Of these, judged VMs of this run."""
+    type: str
+    point_at: datetime | None
+    point_tier: str | None
+    started_at: datetime
+    hours: float | None
+    """Until the service ran again; None where nobody says."""
+    rto_hours: float | None
+    """The shortest that the tiers of its VMs demand."""
+    passed: bool
+    validated: bool
+    """Somebody made sure that what was restored works."""
+    isolated: bool
+    job_status: str | None
+    """Of its job in the vault; None where none is named, or Azure forgot it."""
+    performed_by: str
+    reviewed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunbookRecord:
+    """A recovery runbook as somebody declared it."""
+
+    title: str
+    for_: tuple[str, ...]
+    """Classes and tiers."""
+    scenarios: tuple[str, ...]
+    url: str | None
+    sha256: str | None
+    reviewed_on: date | None
+    age_days: float | None
+    """Since its review; None where there was none yet."""
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassReadiness:
+    """How a class stands with its restore tests and runbooks."""
+
+    resource_id: str
+    name: str
+    tier: str
+    vm_count: int
+    vms_demanded: int
+    """VMs that must have been tested within the cadence."""
+    cadence_days: float | None
+    rto_hours: float | None
+    runbook_max_age_days: float | None
+    scenarios: Mapping[str, str | None]
+    """Scenario that needs a runbook -> title of the one declared; None where there is none."""
+    verdicts: Mapping[str, tuple[Status, str]]
+    """Rule -> its verdict on the class, with the reason in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """What a rule on cost found, in figures."""
+
+    rule: str
+    resource_id: str
+    resource_name: str
+    status: Status
+    reason: str
+    gib: float | None
+    """An upper bound, from provisioned sizes."""
+    month: float | None
+    """What it costs a month at most, as far as the standard names prices; None where it names none."""
+    currency: str
+    unpriced: int
+    """Resources in it for whose kind the standard names no price."""
+
+
+@dataclass(frozen=True, slots=True)
+class VaultRecord:
+    """One Recovery Services vault that lies in scope or protects a VM of it."""
+
+    resource_id: str
+    name: str
+    resource_group: str
+    subscription_id: str
+    location: str
+    tier: str | None
+    vm_count: int
+    """Judged VMs with an item in it."""
+    redundancy: str | None
+    soft_delete_state: str | None
+    immutability_state: str | None
+    statuses: Mapping[str, Status]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """One policy of Azure VM backup."""
+
+    resource_id: str
+    name: str
+    vault_name: str | None
+    subscription_id: str
+    vm_count: int
+    """Judged VMs under it."""
+    keep_days: Mapping[str, float | None]
+    """daily, weekly, monthly, yearly -> days; None where it keeps none."""
+    statuses: Mapping[str, Status]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """One protected item of Azure VM backup."""
+
+    resource_id: str
+    name: str
+    vault_name: str | None
+    subscription_id: str
+    protection_state: str | None
+    """As Azure words it."""
+    vm_id: str | None
+    """Lower-cased ARM id of the VM that it protects, or protected."""
+    newest_point_age_hours: float | None
+    statuses: Mapping[str, Status]
 
 
 @dataclass(frozen=True, slots=True)
@@ -538,12 +767,33 @@ class Results:
     """What the standard demands of a tier with VMs and no rule of this run judged, in words."""
     frameworks: Mapping[str, FrameworkRef] = field(default_factory=dict)
     """Key -> framework, for those that rules name."""
+    sources: tuple[Source, ...] = ()
+    traffic: Traffic = Traffic({}, {}, 0, ())
+    opinions: tuple[PolicyOpinion, ...] = ()
+    """Every VM that the rule azpolicy-disagreement looked at, passes included."""
+    exemptions: tuple[PolicyExemption, ...] = ()
+    restore_tests: tuple[RestoreTest, ...] = ()
+    """Newest first."""
+    runbooks: tuple[RunbookRecord, ...] = ()
+    readiness: tuple[ClassReadiness, ...] = ()
+    costs: tuple[CostLine, ...] = ()
+    prices_as_of: date | None = None
+    """Day of the standard's prices."""
+    period_days: float = 0.0
+    """How long a period the standard looks back on."""
+    vaults: tuple[VaultRecord, ...] = ()
+    policies: tuple[PolicyRecord, ...] = ()
+    items: tuple[ItemRecord, ...] = ()
+    redacted: bool = False
+    """Persons bear pseudonyms."""
     runs: tuple[PastRun, ...] = ()
     """The earlier runs that this bundle remembers, and this one, oldest first."""
     loosenings: tuple[Loosening, ...] = ()
     """In the order of the standard."""
     currency: str = "EUR"
     """Of the standard's prices."""
+    passes: Mapping[str, tuple[Subject, ...]] = field(default_factory=dict)
+    """Rule id -> what passes it, sorted by id; empty where nobody asked for passes one by one."""
 
 
 @dataclass(frozen=True, slots=True)

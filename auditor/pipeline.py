@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from auditor import __version__, bundle, gate, history, inputs
 from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import FirstKept, Scope, collect
+from auditor.document import did_you_mean
 from auditor.engine import damaged, results
 from auditor.engine import explain as explaining
 from auditor.engine import waivers as waiving
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from auditor.inputs import Inputs
     from auditor.model import Explained, Results
     from auditor.report.view import Presentation
-    from auditor.rulebook import Rule
+    from auditor.rulebook import Rule, Rulebook
     from auditor.standard import WaiverEntry
 
     Tell: TypeAlias = Callable[[str, str], None]
@@ -198,6 +199,7 @@ def read(
     threshold: str | None = None,
     allow_incomplete: Sequence[str] | None = None,
     language: str = "en",
+    passes: bool = False,
 ) -> Results:
     """Read a bundle into results with the gate judged.
 
@@ -209,6 +211,7 @@ def read(
         threshold: of the gate; the run's by default.
         allow_incomplete: of the gate; the run's by default.
         language: of the findings' sentences.
+        passes: name the resources behind the passes (see `needs_passes`).
     """
     given = given or inputs.sealed(found)
     moment = as_of or found.as_of
@@ -221,11 +224,12 @@ def read(
         given.self_test,
         moment,
         given.responses,
+        given.evidence,
         language,
     )
     with damaged.reading(found, findings):
         with _facts(found, given, moment) as facts:
-            made = results.read(judged, facts)
+            made = results.read(judged, facts, passes=passes)
         allowed = found.run["allow_incomplete"] if allow_incomplete is None else allow_incomplete
         judgement = gate.judge(
             made.findings,
@@ -310,6 +314,28 @@ def wanted_reports(asked: Sequence[str], read: Sequence[object] = ()) -> dict[st
         if targets.count(target) > 1:
             raise UsageError(f"--report …={target}: two reports cannot be one file", "give each its own")
     return wanted
+
+
+def needs_passes(wanted: Mapping[str, Path | None], how: Presentation) -> bool:
+    """Say whether a report that is wanted names what passes one by one."""
+    return bool(wanted) and (how.all_rows or any(formats.find(kind).needs_passes for kind in wanted))
+
+
+def framework(name: str | None, book: Rulebook) -> str | None:
+    """Give the key of the framework that is called `name`, or begins like it where only one does.
+
+    Raises:
+        UsageError: no rule of the book names such a framework, or several begin so.
+    """
+    if name is None:
+        return None
+    known = {key for rule in book.rules for key in rule.file.controls if key in book.frameworks}
+    wanted = name.strip().casefold().replace("-", "_")
+    near = [wanted] if wanted in known else sorted(key for key in known if key.startswith(wanted))
+    if len(near) == 1:
+        return near[0]
+    said = f"--framework {bundle.shown(name)}: no rule of this run names a framework that is called so"
+    raise UsageError(said, f"did you mean one of {', '.join(near)}?" if near else did_you_mean(wanted, known))
 
 
 def report(

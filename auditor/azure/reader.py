@@ -35,6 +35,7 @@ from auditor.azure.clouds import on_this_machine
 from auditor.azure.pacing import Bucket, Patience, Window, asked_wait, retry_after
 from auditor.azure.signin import SignIn
 from auditor.collect.port import Answer, ReadError
+from auditor.collect.rows import Marks
 from auditor.model import CoverageState
 
 if TYPE_CHECKING:
@@ -152,10 +153,12 @@ class AzureReader:
         number, circle = 1, _Circle()
         while True:
             answer, token = await self._query_page(question, subscriptions, token, number, top or PAGE)
+            circle.see(answer.rows)
             yield answer
+            del answer
             if token is None:
                 return
-            circle.demand_progress(token, answer.rows)
+            circle.demand_progress(token)
             number += 1
 
     async def _query_page(
@@ -194,9 +197,7 @@ class AzureReader:
             chosen = QueryRequestOptions(top=size, skip_token=token, result_format="objectArray")
             request = QueryRequest(query=question.kql, options=chosen, **_scope(subscriptions))
             more = {}
-        result = await self._patiently(
-            self._window, heard, lambda: graph.resources(request, raw_response_hook=heard.listen, **more)
-        )
+        result = await self._patiently(self._window, heard, lambda: graph.resources(request, **heard.hooks, **more))
         rows = _objects(result.data)
         entry = heard.entry(
             page=number,
@@ -224,17 +225,16 @@ class AzureReader:
         number, circle = 1, _Circle()
         while True:
             link = await self._patiently(bucket, heard, partial(page, link))
-            document = json.loads(heard.body)
-            if not isinstance(document, dict):
-                raise ReadError(CoverageState.FAILED, "the answer is not a JSON object")
-            rows = [document] if question.single else _objects(document.get("value"))
+            rows = _listed(heard.body, single=question.single)
+            circle.see(rows)
             scope = {"subscriptions": [subscription]} if subscription else {"tenant": True}
             entry = heard.entry(page=number, more=link is not None, sent=odata_filter, scope=scope, count=len(rows))
             yield Answer(heard.body, rows, None, truncated=False, entry=entry)
+            del rows
             if link is None:
                 return
             self._demand_own(link)
-            circle.demand_progress(link, rows)
+            circle.demand_progress(link)
             number += 1
 
     def _opened(
@@ -251,13 +251,13 @@ class AzureReader:
                 policy_states_resource="latest",
                 subscription_id=subscription,
                 query_options=QueryOptions(filter=odata_filter),
-                raw_response_hook=heard.listen,
+                **heard.hooks,
             )
             return partial(_one_page, pager)
         wanted: dict[str, Any] = {
             "vault_name": _demand(place, "vaults"),
             "resource_group_name": _demand(place, "resourcegroups"),
-            "raw_response_hook": heard.listen,
+            **heard.hooks,
         }
         if question.each == "protected item":
             wanted |= {
@@ -283,7 +283,7 @@ class AzureReader:
     async def _get(self, url: str, heard: _Heard, link: str | None) -> str | None:
         """GET a path for which no SDK is at hand, over the same pipeline."""
         request = HttpRequest("GET", link or url)
-        response = await self._arm.send_request(request, raw_response_hook=heard.listen)
+        response = await self._arm.send_request(request, **heard.hooks)
         response.raise_for_status()
         document = response.json()
         return document.get("nextLink") if isinstance(document, dict) else None
@@ -329,8 +329,8 @@ class AzureReader:
             # Refused: a token may have ended in mid-run; the next try brings a new one.
 
     async def _once(self, pace: Pace, heard: _Heard, attempt: Callable[[], Awaitable[Any]]) -> Any:
-        number = await pace.enter()
         heard.forget()
+        number = await pace.enter()
         try:
             async with self._flying:
                 return await attempt()
@@ -400,6 +400,15 @@ class _Heard:
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self._request: Any = None
+
+    @property
+    def hooks(self) -> dict[str, Any]:
+        """Give the arguments that make the SDKs tell of each try."""
+        return {"raw_request_hook": self.ask, "raw_response_hook": self.listen}
+
+    def ask(self, request: Any) -> None:
+        """Note what is asked, so that it is known where no answer comes."""
+        self._request = request.http_request
 
     def listen(self, response: Any) -> None:
         """Take a response from the pipeline; called once for every try."""
@@ -502,6 +511,18 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
     return value
 
 
+def _listed(body: bytes, *, single: bool) -> list[Mapping[str, Any]]:
+    """Read the resources of a body: those of a list, or the one that it is.
+
+    Raises:
+        ReadError: it is neither.
+    """
+    document = json.loads(body)
+    if not isinstance(document, dict):
+        raise ReadError(CoverageState.FAILED, "the answer is not a JSON object")
+    return [document] if single else _objects(document.get("value"))
+
+
 async def _one_page(pager: Any, link: str | None) -> str | None:
     """Ask for one page of a list, the first or the one behind `link`; give the link to the next."""
     pages = pager.by_page(link)
@@ -519,22 +540,22 @@ class _Circle:
     """Notices paging that leads nowhere."""
 
     def __init__(self) -> None:
-        self._links: set[str] = set()
-        self._rows: set[int] = set()
+        self._links, self._rows = Marks(), Marks()
         self._idle = 0
 
-    def demand_progress(self, link: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Take a page and the link to the next.
+    def see(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take a page."""
+        new = [self._rows.add(str(row.get("id")).lower()) for row in rows]
+        self._idle = 0 if any(new) else self._idle + 1
+
+    def demand_progress(self, link: str) -> None:
+        """Take the link to the next page.
 
         Raises:
             ReadError: the link was there before, or many pages brought nothing new.
         """
-        before = len(self._rows)
-        self._rows.update(hash(str(row.get("id")).lower()) for row in rows)
-        self._idle = 0 if len(self._rows) > before else self._idle + 1
-        if link in self._links or self._idle >= IDLE_PAGES:
+        if not self._links.add(link) or self._idle >= IDLE_PAGES:
             raise ReadError(CoverageState.FAILED, f"paging ran in a circle after {len(self._rows)} rows")
-        self._links.add(link)
 
 
 def _too_large(error: AzureError) -> bool:

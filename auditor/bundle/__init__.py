@@ -369,6 +369,10 @@ class Bundle:
         """Read raw/responses.jsonl."""
         return entries(self.folder)
 
+    def setbacks(self) -> Iterator[dict[str, Any]]:
+        """Read raw/setbacks.jsonl, the tries that came to nothing; none where there was none."""
+        return entries(self.folder, "setbacks.jsonl")
+
     def _json(self, name: str) -> Any:
         try:
             return json.loads((self.folder / name).read_bytes())

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
-from dataclasses import dataclass
+import weakref
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import zstandard
 
 from auditor.bundle.scrub import scrub
+from auditor.inventory.database import aside
 from auditor.inventory.store import Page
 
 if TYPE_CHECKING:
@@ -23,14 +26,10 @@ if TYPE_CHECKING:
 GRAPH_PATH = "/providers/microsoft.resourcegraph/resources"
 """Where Resource Graph is asked, lower-case."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """Where a body lies in its table's file, and whom it is about."""
-
-    offset: int
-    subject: str | None
-    source: str
+_OF_SUBJECT = """
+SELECT position, start, (SELECT min(start) FROM body later WHERE later.start > body.start)
+FROM body WHERE subject = ? ORDER BY start
+"""
 
 
 class RawWriter:
@@ -82,26 +81,30 @@ class RawWriter:
 
 
 class RawReader:
-    """Reads the answers in `raw/` of a folder back. An index of them is kept in memory, the bodies are not."""
+    """Reads the answers in `raw/` of a folder back. Of each, 16 bytes are kept in memory: there may be a million."""
 
     def __init__(self, folder: Path) -> None:
-        """Read where each body lies."""
+        """Read where each body and its line lie."""
         self._folder = folder / "raw"
-        self._frames: dict[str, list[_Frame]] = {}
-        for entry in entries(folder):
-            source = "graph" if GRAPH_PATH in str(entry.get("url") or "").lower() else "rest"
-            frame = _Frame(entry["offset"], entry.get("subject"), source)
-            self._frames.setdefault(entry["table"], []).append(frame)
+        self._lines: dict[str, array[int]] = {}
+        self._offsets: dict[str, array[int]] = {}
+        for position, entry in _lines(self._folder / "responses.jsonl"):
+            self._lines.setdefault(entry["table"], array("Q")).append(position)
+            self._offsets.setdefault(entry["table"], array("Q")).append(entry["offset"])
 
     def pages(self, table: str) -> Iterator[Page]:
         """Give the bodies of a table, in the order received."""
-        frames, path = self._frames.get(table, []), self._folder / f"{table}.zst"
-        if not frames or not path.exists():
+        path = self._folder / f"{table}.zst"
+        if table not in self._lines or not path.exists():
             return
-        ends = [frame.offset for frame in frames[1:]] + [path.stat().st_size]
-        with path.open("rb") as file:
-            for frame, end in zip(frames, ends, strict=True):
-                yield Page(frame.subject, _body(file, frame.offset, end), frame.source)
+        offsets = self._offsets[table]
+        ends = itertools.chain(itertools.islice(offsets, 1, None), [path.stat().st_size])
+        with path.open("rb") as file, (self._folder / "responses.jsonl").open("rb") as log:
+            for position, offset, end in zip(self._lines[table], offsets, ends, strict=True):
+                log.seek(position)
+                entry = json.loads(log.readline())
+                source = "graph" if GRAPH_PATH in str(entry.get("url") or "").lower() else "rest"
+                yield Page(entry.get("subject"), _body(file, offset, end), source)
 
 
 class SubjectReader:
@@ -110,26 +113,26 @@ class SubjectReader:
     def __init__(self, folder: Path, table: str) -> None:
         """Read which answers there are; those of a collection that was cut off may be damaged."""
         self._log, self._path = folder / "raw" / "responses.jsonl", folder / "raw" / f"{table}.zst"
-        # Subject -> (where its line is, where its body is), a few numbers each: there may be a hundred thousand.
-        self._by_subject: dict[str, list[tuple[int, int]]] = {}
-        self._ends: dict[int, int] = {}
-        last = None
-        for position, entry in _lines(self._log):
-            if entry["table"] == table:
-                self._by_subject.setdefault(str(entry.get("subject")), []).append((position, entry["offset"]))
-                if last is not None:
-                    self._ends[last] = entry["offset"]
-                last = entry["offset"]
+        self._index = aside()
+        weakref.finalize(self, self._index.close)
+        self._index.execute("CREATE TABLE body (subject TEXT, position INTEGER, start INTEGER PRIMARY KEY)")
+        rows = (
+            (str(entry.get("subject")), position, entry["offset"])
+            for position, entry in _lines(self._log)
+            if entry["table"] == table
+        )
+        self._index.executemany("INSERT OR REPLACE INTO body VALUES (?, ?, ?)", rows)
+        self._index.execute("CREATE INDEX of_subject ON body (subject)")
 
     def answers(self, subject: str) -> Sequence[tuple[dict[str, Any], bytes]] | None:
         """Give entries and bodies, page after page; None where a page is missing or damaged."""
         found: list[tuple[dict[str, Any], bytes]] = []
         try:
             with self._log.open("rb") as log, self._path.open("rb") as file:
-                for position, offset in self._by_subject.get(subject, ()):
+                for position, start, end in self._index.execute(_OF_SUBJECT, (subject,)).fetchall():
                     log.seek(position)
                     entry = json.loads(log.readline())
-                    body = _body(file, offset, self._ends.get(offset, self._path.stat().st_size))
+                    body = _body(file, start, self._path.stat().st_size if end is None else end)
                     if not entry["scrubbed"] and hashlib.sha256(body).hexdigest() != entry["sha256"]:
                         return None
                     found.append(({key: it for key, it in entry.items() if key not in ("table", "offset")}, body))
@@ -140,9 +143,9 @@ class SubjectReader:
         return found if whole else None
 
 
-def entries(folder: Path) -> Iterator[dict[str, Any]]:
-    """Read raw/responses.jsonl; a last line that was cut off is left out."""
-    return (entry for _, entry in _lines(folder / "raw" / "responses.jsonl"))
+def entries(folder: Path, name: str = "responses.jsonl") -> Iterator[dict[str, Any]]:
+    """Read a log in raw/; a last line that was cut off is left out."""
+    return (entry for _, entry in _lines(folder / "raw" / name))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

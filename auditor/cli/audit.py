@@ -53,13 +53,13 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
     found = interrupted.as_of if interrupted else None
     moment: datetime = options["as_of"] or found or datetime.now(UTC).replace(microsecond=0)
     pipeline.check_store(options["store"], moment)
-    how = common.presentation_of(options)
     wanted = pipeline.wanted_reports(options["report"], common.files_read(options))
     responses = options.get("responses")
     given = inputs.read(
         options["standard"], options["waivers"], options["rules"], responses_path=responses, beside=beside
     )
     store: Path = options["store"]
+    how = common.presentation_of(options, given.book, store)
     with show.Progress.of(options) as progress:
 
         async def collect_and_judge() -> Bundle:
@@ -76,9 +76,15 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
             click.echo(kept, err=True)
             raise
         progress.tell("report", "")
-        results = pipeline.read(made, given, threshold="none" if evidence_only else None, language=how.language)
+        results = pipeline.read(
+            made,
+            given,
+            threshold="none" if evidence_only else None,
+            language=how.language,
+            passes=pipeline.needs_passes(wanted, how),
+        )
         written = pipeline.report(results, made.folder / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
-        show.result(results, written, made.folder, options["form"], code)
+        show.result(results, written, made.folder, options["form"], code, how=how)
     return code

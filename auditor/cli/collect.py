@@ -25,6 +25,4 @@ def command(**options: Any) -> int:
     The bundle is judged as it is sealed, so that `report` and `evaluate` can work from it alone. The exit code speaks
     of the evidence only: 0 where it is complete, 3 where it is not; --fail-on is kept for the reports made later.
     """
-    return audit.run(
-        {**options, "report": ("",), "all_rows": False, "language": "en", "templates": None}, evidence_only=True
-    )
+    return audit.run({**options, **opt.NO_REPORT}, evidence_only=True)

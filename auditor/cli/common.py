@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from auditor.model import Results
     from auditor.pipeline import Settings
     from auditor.report.view import Presentation
+    from auditor.rulebook import Rulebook
 
 _MOST_DIGITS = 9
 """Of a number of subscriptions; what is longer is taken for a file, which it most likely is not either."""
@@ -68,7 +69,7 @@ def bundle_and(what: str, words: tuple[str, ...]) -> tuple[str, str]:
 
 def files_read(options: dict[str, Any]) -> list[object]:
     """Give the files that the options name as inputs; None for those not given."""
-    names = ("standard", "waivers", "responses", "config", "expect_subscriptions")
+    names = ("standard", "waivers", "responses", "config", "expect_subscriptions", "redact_key")
     rules = (path for folder in options.get("rules") or () for path in Path(folder).rglob("*.yaml"))
     return [*(options.get(name) for name in names), *rules]
 
@@ -98,18 +99,34 @@ def cloud_of(options: dict[str, Any]) -> Cloud:
     return cloud(options["cloud"], options["arm_endpoint"], options["authority"], options["audience"])
 
 
-def presentation_of(options: dict[str, Any]) -> Presentation:
+def presentation_of(options: dict[str, Any], book: Rulebook, store: Path) -> Presentation:
     """Read how reports are to look.
 
+    Args:
+        options: as parsed.
+        book: the rules, which name frameworks.
+        store: where the key of pseudonyms is, unless another is named.
+
     Raises:
-        UsageError: there are no texts in the language, or the user's templates are not sound.
+        UsageError: there are no texts in the language, the user's templates are not sound, no rule names the framework,
+            or a key is named that nothing is redacted with.
     """
-    from auditor.report import templates  # noqa: PLC0415 - see auditor.cli: commands import when they run
+    from auditor import pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
+    from auditor.report import redact, templates  # noqa: PLC0415
     from auditor.report.view import Presentation  # noqa: PLC0415
 
     found = templates.opened(options["templates"])
     found.texts(options["language"])
-    return Presentation(all_rows=options["all_rows"], language=options["language"], templates=found)
+    key: Path | None = options["redact_key"]
+    if key is not None and not options["redact"]:
+        raise UsageError(f"--redact-key {shown(key)}: nothing is redacted", "add --redact, or leave it out")
+    return Presentation(
+        all_rows=options["all_rows"],
+        language=options["language"],
+        templates=found,
+        framework=pipeline.framework(options["framework"], book),
+        redact_key=redact.read_key(key or store / redact.KEY_NAME) if options["redact"] else None,
+    )
 
 
 def settings_of(options: dict[str, Any], scope: Scope, chosen: Cloud) -> Settings:

@@ -30,9 +30,9 @@ def command(bundle: str, **options: Any) -> int:
     from auditor.cli import common, show  # noqa: PLC0415
 
     found = bundles.find(bundle, options["store"])
-    how = common.presentation_of(options)
     wanted = pipeline.wanted_reports(options["report"] or ("",), [*common.files_read(options), *found.sealed_places])
     given = inputs.of_bundle(found, options["standard"], options["waivers"], options["rules"], options["responses"])
+    how = common.presentation_of(options, given.book, found.folder.parent)
     with show.Progress.of(options) as progress:
         findings = pipeline.evaluate_again(found, given, options["as_of"], progress.tell)
         results = pipeline.read(
@@ -43,9 +43,10 @@ def command(bundle: str, **options: Any) -> int:
             threshold=options["fail_on"],
             allow_incomplete=common.allowed_gaps(options["allow_incomplete"]) or None,
             language=how.language,
+            passes=pipeline.needs_passes(wanted, how),
         )
         written = pipeline.report(results, findings.parent / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
-        show.result(results, written, findings.parent, options["form"], code)
+        show.result(results, written, findings.parent, options["form"], code, how=how)
     return code

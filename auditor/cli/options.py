@@ -193,9 +193,26 @@ reports = together(
         multiple=True,
         type=KINDS,
         metavar="KIND[=PATH]",
-        help="html, pdf or json; repeatable.  [default: all three, in the bundle]",
+        help=(
+            "html, pdf, json, csv, xlsx, markdown, sarif or junit; repeatable.  "
+            "[default: html, pdf and json, in the bundle]"
+        ),
     ),
-    option("--all-rows", is_flag=True, help="Passes in json too."),
+    option("--all-rows", is_flag=True, help="Passes in json, csv, xlsx and sarif too; junit always has them."),
+    option(
+        "--framework",
+        callback=_says_something,
+        metavar="NAME",
+        help="The pdf for one framework (soc2, iso_27001_2022, ...): its controls, tests and exceptions. Other kinds "
+        "tell of all.",
+    ),
+    option("--redact", is_flag=True, help="Pseudonyms for persons in every kind of report."),
+    option(
+        "--redact-key",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Key of the pseudonyms.  [default: redact.key in the store, made when it is first needed]",
+    ),
     option("--language", default="en", show_default=True, metavar="CODE", help="Language of the reports: en, de."),
     option(
         "--templates",
@@ -203,6 +220,17 @@ reports = together(
         help="Folder whose templates, texts and pictures win over the shipped ones.",
     ),
 )
+
+NO_REPORT = {
+    "report": ("",),
+    "all_rows": False,
+    "framework": None,
+    "redact": False,
+    "redact_key": None,
+    "language": "en",
+    "templates": None,
+}
+"""What the options of reports come to where none is made."""
 
 gate = together(
     option("--fail-on", type=click.Choice(THRESHOLDS), help=f"Severity that trips the gate.  [default: {DEFAULT}]"),

@@ -9,6 +9,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Protocol
 
 from auditor.cli.terminal import escaped, printable
+from auditor.report.formulas import disarmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +23,6 @@ _MEASURED = 1000
 _NARROWEST = 6
 _SPACE = "  "
 _MARKDOWN = re.compile(r"([\\`*\[\]<>|&~!])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Form(Protocol):
@@ -148,21 +148,16 @@ class _Csv:
     def rows(self, batch: Sequence[Row]) -> str:
         text = io.StringIO()
         out = csv.writer(text, lineterminator="\n")
-        out.writerows([_inert(cell or "") for cell in row] for row in self._head)
+        out.writerows([disarmed(cell or "") for cell in row] for row in self._head)
         self._head = []
         for row in batch:
             # A negative number is no formula.
             cells = zip(row, self._numeric, strict=True)
-            out.writerow([cell if number and cell else _inert(cell or "") for cell, number in cells])
+            out.writerow([cell if number and cell else disarmed(cell or "") for cell, number in cells])
         return printable(text.getvalue())
 
     def end(self) -> str:
         return self.rows(())
-
-
-def _inert(text: str) -> str:
-    """Keep a spreadsheet from taking a text for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 class _Json:

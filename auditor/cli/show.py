@@ -13,20 +13,14 @@ import click
 from auditor.cli.terminal import printable, reader_left
 from auditor.errors import ExitCode
 from auditor.model import Severity, Status
+from auditor.report.wording import MARKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from auditor.model import Results
+    from auditor.report.view import Presentation
 
-_MARKS = {
-    Status.FAIL: "■",
-    Status.UNKNOWN: "◆",
-    Status.WAIVED: "◇",
-    Status.NOT_YET_DUE: "○",
-    Status.NOT_APPLICABLE: "\N{EN DASH}",
-    Status.PASS: "●",
-}
 _ANNOTATIONS = 10
 """GitHub shows no more of a level per step."""
 
@@ -90,17 +84,25 @@ class Progress:
             self._bars.update(self._task, detail=detail)
 
 
-def result(results: Results, made: Mapping[str, Path], folder: Path, form: str, exit_code: int) -> None:
-    """Print a run's outcome in the form asked for."""
+def result(
+    results: Results,
+    made: Mapping[str, Path],
+    folder: Path,
+    form: str,
+    exit_code: int,
+    *,
+    how: Presentation | None = None,
+) -> None:
+    """Print a run's outcome in the form asked for; of these the Markdown speaks the language of the reports."""
     if form == "json":
         text = json.dumps(_plain(results, made, folder, exit_code), indent=1, ensure_ascii=False)
     elif form == "markdown":
-        text = _markdown(results, made, folder)
+        text = _markdown(results, made, folder, how)
     elif form == "github":
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
-            _append(Path(summary), _markdown(results, made, folder))
-        head = _table(results, made, folder, exit_code) if summary else _markdown(results, made, folder)
+            _append(Path(summary), _markdown(results, made, folder, how))
+        head = _table(results, made, folder, exit_code) if summary else _markdown(results, made, folder, how)
         text = "\n".join([head, *_annotations(results)])
     else:
         text = _table(results, made, folder, exit_code)
@@ -112,7 +114,7 @@ def result(results: Results, made: Mapping[str, Path], folder: Path, form: str, 
 
 
 def _append(summary: Path, text: str) -> None:
-    """Add to the page that GitHub shows for a step; it takes 1 MiB, which this is far below."""
+    """Add to the page that GitHub shows for a step; it takes 1 MiB, which the format stays below."""
     try:
         with summary.open("a", encoding="utf-8") as file:
             file.write(f"{text}\n")
@@ -138,11 +140,11 @@ def _plain(results: Results, made: Mapping[str, Path], folder: Path, exit_code: 
 
 
 def _counts(results: Results) -> list[tuple[str, ...]]:
-    return [(rule.id, *(str(rule.statuses[s]) if rule.statuses[s] else "·" for s in _MARKS)) for rule in results.rules]
+    return [(rule.id, *(str(rule.statuses[s]) if rule.statuses[s] else "·" for s in MARKS)) for rule in results.rules]
 
 
 def _table(results: Results, made: Mapping[str, Path], folder: Path, exit_code: int) -> str:
-    heads = ("rule", *(f"{mark} {status.value.replace('_', ' ')}" for status, mark in _MARKS.items()))
+    heads = ("rule", *(f"{mark} {status.value.replace('_', ' ')}" for status, mark in MARKS.items()))
     rows = _counts(results)
     widths = [max(len(row[n]) for row in [heads, *rows]) for n in range(len(heads))]
     lines = []
@@ -164,21 +166,14 @@ def _forgiven(results: Results, exit_code: int) -> str:
     return f"; {results.gate.exit_code} without --exit-zero" if exit_code != results.gate.exit_code else ""
 
 
-def _markdown(results: Results, made: Mapping[str, Path], folder: Path) -> str:
-    state = "complete" if results.run.complete else "**INCOMPLETE**"
-    standard = f"{results.run.standard.name} {results.run.standard.version}"
-    lines = [
-        f"# Azure VM data protection as at {results.run.as_of:%Y-%m-%d %H:%M} UTC",
-        "",
-        f"Evidence {state}; standard {standard}; run `{results.run.id}`.",
-        "",
-        "| rule | " + " | ".join(f"{mark} {s.value.replace('_', ' ')}" for s, mark in _MARKS.items()) + " |",
-        "|---" * (len(_MARKS) + 1) + "|",
-    ]
-    lines += ["| " + " | ".join(row) + " |" for row in _counts(results)]
-    lines += ["", *(f"- {reason.detail}" for reason in results.gate.reasons)]
-    lines += ["", f"Bundle `{folder}`" + "".join(f", {kind} `{path}`" for kind, path in made.items())]
-    return "\n".join(lines)
+def _markdown(results: Results, made: Mapping[str, Path], folder: Path, how: Presentation | None) -> str:
+    from auditor.report import view  # noqa: PLC0415 - a table needs no view
+    from auditor.report.formats import markdown  # noqa: PLC0415
+
+    places = ", ".join(
+        [f"bundle {markdown.code(str(folder))}", *(f"{kind} {markdown.code(str(path))}" for kind, path in made.items())]
+    )
+    return f"{markdown.text(view.build(results, how or view.PLAIN))}\n{places}"
 
 
 def _annotations(results: Results) -> list[str]:
@@ -186,8 +181,10 @@ def _annotations(results: Results) -> list[str]:
     lines = []
     for level, severities in levels.items():
         found = [f for f in results.findings if f.status is Status.FAIL and f.severity in severities]
-        for finding in found[:_ANNOTATIONS]:
+        for number, finding in enumerate(found[:_ANNOTATIONS], start=1):
             said = f"{finding.resource_name}: {finding.reason}"
+            if number == _ANNOTATIONS and len(found) > number:
+                said += f" (and {len(found) - number} more)"
             for mark, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
                 said = said.replace(mark, code)
             lines.append(f"::{level} title={finding.rule}::{said}")

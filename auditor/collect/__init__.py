@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import heapq
 import re
+import sqlite3
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,8 @@ from auditor.bundle import Covered
 from auditor.collect.places import Place, Scope, in_tenant, place
 from auditor.collect.port import Answer, Azure, FirstKept, Keeper, Kept, ReadError
 from auditor.collect.rows import Tally, below, id_of, subscription_of
-from auditor.errors import NoRunError
+from auditor.collect.subjects import Subjects, place_of
+from auditor.errors import NoRunError, UsageError
 from auditor.inventory import catalogue
 from auditor.model import CLOCK_TOLERANCE_SECONDS, NOT_ASKED, NOT_SAMPLED, Coverage, CoverageState, Gap
 
@@ -82,20 +85,15 @@ async def collect(
 
     Raises:
         NoRunError: no subscription is visible.
-        UsageError: a subscription name is ambiguous.
+        UsageError: a subscription name is ambiguous, or the temporary folder can't be written.
     """
     collection = Collection(azure, scope, draft, tell)
     collection.kept, collection.sampling_accepted = kept, sampling_accepted
-    return await collection.run(remembered)
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A protected item whose points are wanted."""
-
-    written: str
-    """Its id as Azure wrote it, the fabric put in where it was left out."""
-    at_rest: bool
+    try:
+        return await collection.run(remembered)
+    except sqlite3.OperationalError as error:
+        said = f"the temporary folder cannot be written: {error}"
+        raise UsageError(said, "make room there, or set TMPDIR to another folder") from error
 
 
 class Collection:
@@ -111,17 +109,18 @@ class Collection:
         self.gaps: list[Gap] = []
         self.seen: dict[str, Row] = {}
         self.audited: set[str] = set()
-        # What later questions are asked about: lower-cased id -> id as Azure wrote it.
-        self.vaults: dict[str, str] = {}
-        self.collections: dict[str, str] = {}
-        self.initiatives: dict[str, str] = {}
-        self.items: dict[str, _Item] = {}
+        # What later questions are asked about.
+        self.vaults, self.collections, self.initiatives = Subjects(), Subjects(), Subjects()
+        self.items = Subjects()
+        """Protected items whose points are wanted; the fabric is put in where it was left out of an id."""
+        self.at_rest = Subjects()
+        """Those of them that get no new points."""
         self.sampled: tuple[str, ...] | None = None
 
     async def run(self, remembered: Iterable[str]) -> Covered:
         """See `collect`."""
         where = await self.place()
-        self.vaults = {key: key for key in remembered if _VAULT.fullmatch(key)}
+        self.vaults.update((key, key) for key in remembered if _VAULT.fullmatch(key))
         # Resource Graph has its own quota, each subscription another: none need wait for the other.
         await asyncio.gather(self._tables(), *self._asked_of("subscription", "audited subscription"))
         await self._vaults()
@@ -144,33 +143,25 @@ class Collection:
         questions = [table.rest for table in catalogue.tables() if table.rest]
         return [self._each(it.table, self.subjects(it.each)) for it in questions if it.each in kinds]
 
-    def subjects(self, each: Each) -> dict[str, str]:
-        """Give what a question of this kind is asked about, as far as it is known by now.
-
-        Returns:
-            lower-cased id -> id as Azure wrote it; "" for the tenant.
-        """
-        known: dict[Each, dict[str, str]] = {
-            "tenant": {"": ""},
-            "management group": {name.lower(): f"{GROUPS}/{name}" for name in self.scope.management_groups},
-            "subscription": _paths(self.seen),
-            "audited subscription": _paths(self.audited),
-            "vault": self.vaults,
-            "concerned vault": self._concerned(),
-            "protected item": {key: item.written for key, item in sorted(self.items.items())},
-            "restore point collection": self.collections,
-            "initiative": self.initiatives,
+    def subjects(self, each: Each) -> Subjects:
+        """Give what a question of this kind is asked about, as far as it is known by now; "" for the tenant."""
+        known: dict[Each, Callable[[], Subjects]] = {
+            "tenant": lambda: Subjects([("", "")]),
+            "management group": lambda: Subjects((it.lower(), f"{GROUPS}/{it}") for it in self.scope.management_groups),
+            "subscription": lambda: _paths(self.seen),
+            "audited subscription": lambda: _paths(self.audited),
+            "vault": lambda: self.vaults,
+            "concerned vault": self._concerned,
+            "protected item": lambda: self.items,
+            "restore point collection": lambda: self.collections,
+            "initiative": lambda: self.initiatives,
         }
-        return known[each]
+        return known[each]()
 
-    def _concerned(self) -> dict[str, str]:
+    def _concerned(self) -> Subjects:
         """Give the vaults that lie in an audited subscription or protect a VM of one."""
-        of_items = {item_id.partition("/backupfabrics/")[0] for item_id in self.items}
-        return {
-            key: written
-            for key, written in sorted(self.vaults.items())
-            if key.split("/")[2] in self.audited or key in of_items
-        }
+        of_items = self.items.parents("/backupfabrics/")
+        return Subjects(it for it in self.vaults.items() if place_of(it[0]) in self.audited or it[0] in of_items)
 
     def note(self, table: str, row: Row) -> None:
         """Remember of a row what later questions are asked about."""
@@ -203,7 +194,11 @@ class Collection:
             written = f"{item[1]}/backupFabrics/Azure/{item[2]}"
             states = {str(properties.get(key) or "").lower() for key in ("protectionState", "currentProtectionState")}
             at_rest = bool(states & _AT_REST) or properties.get("isScheduledForDeferredDelete") is True
-            self.items[written.lower()] = _Item(written, at_rest)
+            self.items[written.lower()] = written
+            if at_rest:
+                self.at_rest[written.lower()] = written
+            else:
+                self.at_rest.pop(written.lower(), None)
 
     async def place(self) -> Place:
         """Hold the scope against the subscriptions that are visible.
@@ -231,6 +226,7 @@ class Collection:
                     self.draft.page("subscription", answer.entry, answer.body)
                     tally.add(answer)
                     seen |= {subscription_of(row): row for row in answer.rows if in_tenant(row, self.scope.tenant)}
+                    del answer
                 if not (reason := tally.lack()):
                     break
         except ReadError as error:
@@ -255,7 +251,7 @@ class Collection:
         }
         hidden = dict.fromkeys(listed, "Resource Manager lists it, Resource Graph does not show it")
         for name, path in self.subjects("management group").items():
-            for row in await self._each("management_group", {name: path}, keep=True):
+            for row in await self._each("management_group", Subjects([(name, path)]), keep=True):
                 key = str(row.get("name") or "").lower()
                 if str(row.get("type") or "").lower().endswith("/subscriptions") and key not in self.seen:
                     hidden[key] = f"below management group {path.split('/')[-1]}, but not visible to this identity"
@@ -300,6 +296,7 @@ class Collection:
                     tally.add(answer)
                     for row in answer.rows:
                         self.note(table, row)
+                    del answer
             except ReadError as error:
                 denied = error.state is CoverageState.DENIED
                 state = error.state if denied or not tally.rows else CoverageState.PARTIAL
@@ -313,12 +310,12 @@ class Collection:
 
     # -- questions about one resource after the other ---------------------------------------------------------------
 
-    async def _each(self, name: str, subjects: Mapping[str, str], *, keep: bool = False) -> list[Row]:
+    async def _each(self, name: str, subjects: Subjects, *, keep: bool = False) -> list[Row]:
         """Ask a table's REST question about each subject and enter how far it was answered; give the rows.
 
         Args:
             name: of the table.
-            subjects: lower-cased id -> id as Azure wrote it.
+            subjects: whom to ask about.
             keep: whether the rows are wanted; there may be many.
         """
         table = catalogue.table(name)
@@ -339,7 +336,7 @@ class Collection:
     async def _answers(
         self,
         name: str,
-        subjects: Mapping[str, str],
+        subjects: Subjects,
         take: Callable[[Row], None] | None = None,
         known: Callable[[str], _Known | None] = lambda _: None,
     ) -> _Account:
@@ -347,22 +344,22 @@ class Collection:
 
         Args:
             name: of the table.
-            subjects: lower-cased id -> id as Azure wrote it.
+            subjects: whom to ask about.
             take: hears every row.
             known: gives the answers about a subject that need not be asked for again.
         """
-        question, account = catalogue.question(name), _Account()
+        question, account, count = catalogue.question(name), _Account(), len(subjects)
         kept_as = name if question.loaded else f"{name}_list"
 
         async def one(key: str) -> None:
-            self.tell(f"{name} {account.done}/{len(subjects)}")
+            self.tell(f"{name} {account.done}/{count}")
             if (before := known(key)) is not None:
                 for entry, body in before:
                     self.draft.page(kept_as, entry, body)
                 account.answered(key, reused=any("reused_from" in entry for entry, _ in before))
                 return
             tally = Tally()
-            mark = {"at_rest": True} if key in self.items and self.items[key].at_rest else {}
+            mark = {"at_rest": True} if key in self.at_rest else {}
             try:
                 async for answer in self.azure.ask(question, subjects[key], self.odata_filter(question)):
                     self.draft.page(kept_as, {**answer.entry, "subject": key, **mark}, answer.body)
@@ -371,6 +368,7 @@ class Collection:
                         self.note(name, row)
                         if take:
                             take(row)
+                    del answer
                 account.answered(key, sum(tally.by_subscription.values()))
             except ReadError as error:
                 account.failed(key, error, absent=question.absent and error.status in NO_SUCH)
@@ -406,7 +404,7 @@ class Collection:
         chosen = self._chosen_items()
         account = await self._answers("recovery_point", chosen, known=self._known_points)
         self.gaps += account.gaps("recovery_point")
-        left_out = Counter(place_of(item_id) for item_id in self.items if item_id not in chosen)
+        left_out = Counter(self.items.places()) - Counter(chosen.places())
         if self.sampled is not None and self.sampling_accepted:
             left_out.clear()  # all is read that was to be
         why = NOT_ASKED if self.scope.recovery_points == "none" else NOT_SAMPLED
@@ -414,18 +412,20 @@ class Collection:
         self.rows += covered if self.items else [_nothing_to_ask("recovery_point")]
 
     def _known_points(self, item_id: str) -> _Known | None:
-        return self.kept.points(item_id, at_rest=self.items[item_id].at_rest) if self.kept else None
+        return self.kept.points(item_id, at_rest=item_id in self.at_rest) if self.kept else None
 
-    def _chosen_items(self) -> dict[str, str]:
+    def _chosen_items(self) -> Subjects:
         """Give the items whose points are read; of a sample, always the same ones for the same run."""
-        wanted = self.subjects("protected item")
         if self.scope.recovery_points == "none":
-            return {}
+            return Subjects()
         if (size := self.scope.sample_size) is None:
-            return wanted
-        drawn = sorted(wanted, key=lambda item_id: hashlib.sha256(f"{self.draft.id}\n{item_id}".encode()).digest())
-        self.sampled = tuple(sorted(drawn[:size]))
-        return {item_id: wanted[item_id] for item_id in self.sampled}
+            return self.items
+
+        def lot(item_id: str) -> bytes:
+            return hashlib.sha256(f"{self.draft.id}\n{item_id}".encode()).digest()
+
+        self.sampled = tuple(sorted(heapq.nsmallest(size, self.items, lot)))
+        return Subjects((item_id, self.items[item_id]) for item_id in self.sampled)
 
     def _check_clock(self) -> None:
         """Enter a clock that is off: ages would be."""
@@ -503,17 +503,14 @@ class _Account:
         ]  # fmt: skip
 
 
-async def _spread(subjects: Iterable[str], work: Callable[[str], Awaitable[None]]) -> None:
+async def _spread(subjects: Subjects, work: Callable[[str], Awaitable[None]]) -> None:
     """Work through subjects, several of each subscription at a time."""
-    queues: dict[str, list[str]] = {}
-    for key in subjects:
-        queues.setdefault(place_of(key), []).append(key)
 
     async def worker(queue: Iterator[str]) -> None:
         for key in queue:
             await work(key)
 
-    shared = [(iter(queue), min(READERS, len(queue))) for queue in queues.values()]
+    shared = [(subjects.of(place), min(READERS, count)) for place, count in subjects.places().items()]
     await asyncio.gather(*(worker(queue) for queue, readers in shared for _ in range(readers)))
 
 
@@ -538,14 +535,8 @@ def _sorted(rows: Iterable[Coverage]) -> tuple[Coverage, ...]:
     return tuple(sorted(set(rows), key=lambda row: (row.table, row.subscription_id, row.reason, row.received)))
 
 
-def _paths(subscriptions: Iterable[str]) -> dict[str, str]:
-    return {path: path for path in (f"/subscriptions/{key}" for key in sorted(subscriptions))}
-
-
-def place_of(key: str) -> str:
-    """Give the subscription of a lower-cased id; "" for what belongs to the tenant."""
-    found = re.match(r"/subscriptions/([^/]+)", key)
-    return found[1] if found else ""
+def _paths(subscriptions: Iterable[str]) -> Subjects:
+    return Subjects((path, path) for path in (f"/subscriptions/{key}" for key in subscriptions))
 
 
 def _of_azure_backup(collection_id: str) -> bool:

@@ -42,7 +42,11 @@ class Answer:
 
 
 class Azure(Protocol):
-    """What collect needs of Azure. Every iterator raises ReadError when it can't go on."""
+    """What collect needs of Azure. Every iterator raises ReadError when it can't go on.
+
+    It lets a page go before it asks for the next; who hears it should too (`del`), or both are held for as long as that
+    takes, times the questions under way.
+    """
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from auditor.collect import GROUP, NO_SUCH, Collection, place_of
+from auditor.collect import GROUP, NO_SUCH, Collection
 from auditor.collect.port import ReadError
+from auditor.collect.subjects import place_of
 from auditor.inventory import catalogue
 from auditor.model import CoverageState
 
@@ -143,7 +144,7 @@ class _Probe:
     async def _rest(self, question: RestQuestion) -> Tried:
         """Ask about the first resource of its kind in each subscription: roles are given by subscription or above."""
         firsts: dict[str, str] = {}
-        for key, subject in sorted(self._collection.subjects(question.each).items()):
+        for key, subject in self._collection.subjects(question.each).items():
             firsts.setdefault(place_of(key), subject)
         if not firsts:
             return Tried("not probed", f"no {question.each} to ask about", question.needs)

@@ -3,11 +3,53 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from auditor.collect.port import Answer, Row
+
+_ALL_BITS = 2**64 - 1
+
+
+class Marks:
+    """Knows texts again by their hash: 12 to 24 bytes for each, where a set of hashes takes 90 and the texts 200."""
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._slots = array("Q", bytes(8 * 64))  # open addressing; 0 is free, and never more than two thirds are not
+        self._known = 0
+
+    def __len__(self) -> int:
+        """Count the different texts."""
+        return self._known
+
+    def add(self, text: str) -> bool:
+        """Remember a text; False where it was known."""
+        mark = hash(text) & _ALL_BITS or 1
+        place = self._place(mark)
+        if self._slots[place]:
+            return False
+        self._slots[place] = mark
+        self._known += 1
+        if self._known * 3 > len(self._slots) * 2:
+            self._grow()
+        return True
+
+    def _place(self, mark: int) -> int:
+        """Find where a mark is, or would be."""
+        slots, last = self._slots, len(self._slots) - 1
+        place = mark & last
+        while slots[place] not in (0, mark):
+            place = (place + 1) & last
+        return place
+
+    def _grow(self) -> None:
+        known, self._slots = self._slots, array("Q", bytes(8 * 2 * len(self._slots)))
+        for mark in known:
+            if mark:
+                self._slots[self._place(mark)] = mark
 
 
 class Tally:
@@ -18,7 +60,7 @@ class Tally:
         self.rows = 0
         self.by_subscription: Counter[str] = Counter()
         """Different rows of each subscription; "" for those of none."""
-        self._ids: set[int] = set()
+        self._ids = Marks()
         self._total: int | None = None
         self._truncated = False
 
@@ -27,9 +69,7 @@ class Tally:
         self.rows += len(answer.rows)
         self._total, self._truncated = answer.total, self._truncated or answer.truncated
         for row in answer.rows:
-            mark = hash(id_of(row))  # 8 bytes for each row, where its id takes 200
-            if mark not in self._ids:
-                self._ids.add(mark)
+            if self._ids.add(id_of(row)):
                 self.by_subscription[subscription_of(row)] += 1
 
     def lack(self) -> str:

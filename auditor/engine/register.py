@@ -46,6 +46,8 @@ def entry(con: duckdb.DuckDBPyConnection, found: Bundle, findings: Path) -> Past
         as_of=found.as_of,
         manifest_digest=found.manifest_digest,
         standard=f"{run['standard']['name']} {run['standard']['version']}",
+        standard_digest=run["standard"]["digest"],
+        rules_digest=run["rules_digest"],
         scope=digest_of(run["cloud"], urlsplit(run["arm_endpoint"]).hostname or "", json.dumps(scope, sort_keys=True)),
         complete=all(row.state.whole for row in covered.coverage) and not covered.gaps,
         statuses={status: int(counts.get(status.value, 0)) for status in Status},
@@ -60,6 +62,8 @@ def written(kept: PastRun) -> str:
         {
             "manifest_digest": kept.manifest_digest,
             "standard": kept.standard,
+            "standard_digest": kept.standard_digest,
+            "rules_digest": kept.rules_digest,
             "scope": kept.scope,
             "complete": kept.complete,
             "statuses": kept.statuses,

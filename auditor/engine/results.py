@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from auditor.bundle import GRAPH_PATH
-from auditor.engine import reconcile, register
+from auditor.engine import annexes, readiness, reconcile, register, requests
 from auditor.engine import waivers as waiving
 from auditor.errors import BundleError
 from auditor.inventory import catalogue
@@ -24,28 +21,30 @@ from auditor.model import (
     Gate,
     Machine,
     Population,
-    Question,
     Results,
     RuleResult,
     Run,
     Severity,
     SnapshotRecord,
     Status,
+    Subject,
     TierDemand,
 )
 from auditor.rulebook import loosening
 from auditor.rulebook.frameworks import Mark
 from auditor.standard.durations import days, hours
+from auditor.standard.evidence import NO_EVIDENCE
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from auditor.bundle import Bundle
     from auditor.inventory.facts import Facts
     from auditor.rulebook import Rule, Rulebook
     from auditor.standard import Response, Standard, Waiver
+    from auditor.standard.evidence import Evidence
     from auditor.standard.schema import Tier
 
 _EPOCH = date(1970, 1, 1)
@@ -68,18 +67,47 @@ class Judged:
     self_test: Mapping[str, int]
     as_of: datetime
     responses: Sequence[Response] = ()
+    evidence: Evidence = NO_EVIDENCE
+    """Restore tests and runbooks, as they were declared."""
+
     language: str = "en"
     """Of the sentences."""
 
+    def parquet(self, rule_id: str) -> str:
+        """Give the SQL that reads a rule's findings."""
+        return f"read_parquet({quote(str(self.findings / f'{rule_id}.parquet'))})"
 
-def read(judged: Judged, facts: Facts) -> Results:
+    def beside(self, kind: str) -> tuple[str, str, list[str]]:
+        """Give SQL that puts every rule's status beside a resource `n`: columns, joins, and the rules in order."""
+        rules = [rule.id for rule in self.book.rules if rule.file.resource_type == kind]
+        columns = ", ".join(f"f{n}.status" for n in range(len(rules)))
+        joins = " ".join(
+            f"LEFT JOIN {self.parquet(rule)} f{n} ON f{n}.resource_id = n.resource_id" for n, rule in enumerate(rules)
+        )
+        return columns, joins, rules
+
+    def verdicts(self, facts: Facts, rule: Rule) -> Iterator[dict[str, Any]]:
+        """Give a rule's verdicts, passes included, by id: resource_id, name, status, reason, said, evidence."""
+        for row in facts.rows(
+            f"SELECT f.resource_id, n.resource_name AS name, f.status, f.reason, f.evidence "
+            f"FROM {self.parquet(rule.id)} f JOIN {rule.file.resource_type} n ON n.resource_id = f.resource_id "
+            "ORDER BY f.resource_id"
+        ):
+            values = json.loads(row["evidence"]) if row["evidence"] else {}
+            said = rule.sentence(row["reason"] or "", values, self.language)
+            yield {**row, "status": Status(row["status"]), "said": said, "evidence": values}
+
+
+def read(judged: Judged, facts: Facts, *, passes: bool = False) -> Results:
     """Build `Results`; its gate is still open (see `gate.judge`).
 
     Args:
         judged: where the findings are and what made them.
         facts: the bundle's tables, open.
+        passes: name the resources behind the passes too, not only their number.
     """
     covered = judged.bundle.covered()
+    asked = requests.read(judged.bundle)
     # Once for all rules: the names hang on tags and groups in a view that is made anew whenever it is read.
     facts.con.execute(
         "CREATE OR REPLACE TEMP TABLE named AS SELECT resource_no, resource_type, resource_name, resource_group, "
@@ -107,7 +135,9 @@ def read(judged: Judged, facts: Facts) -> Results:
         snapshots=_snapshots(judged, facts),
         tiers=_tiers(judged.standard, facts),
         waivers=waiving.records(judged.waivers, covering, populations, judged.as_of.astimezone(UTC).date()),
-        questions=_questions(judged.bundle),
+        questions=asked.questions,
+        sources=asked.sources,
+        traffic=asked.traffic,
         gate=Gate(0, "none", ()),
         inputs={entry["path"]: entry["sha256"] for entry in judged.bundle.manifest["files"]},
         untested=_untested(judged, facts),
@@ -116,9 +146,21 @@ def read(judged: Judged, facts: Facts) -> Results:
         reconciliations=reconcile.sources(covered, facts),
         clock_offset_seconds=covered.clock_offset_seconds,
         frameworks=_frameworks(judged.book),
+        opinions=annexes.opinions(judged, facts),
+        exemptions=annexes.exemptions(facts),
+        costs=annexes.costs(judged, facts),
+        prices_as_of=judged.standard.file.cost.prices_as_of,
+        restore_tests=readiness.tests(judged.evidence.tests, facts),
+        runbooks=readiness.runbooks(judged.evidence.runbooks, judged.as_of),
+        readiness=readiness.classes(judged, facts),
+        period_days=days(judged.standard.file.timing.period),
+        vaults=annexes.vaults(judged, facts),
+        policies=annexes.policies(judged, facts),
+        items=annexes.items(judged, facts),
         runs=register.read(facts, judged.bundle, judged.findings, judged.as_of),
         loosenings=loosening.loosenings(judged.standard, judged.book),
         currency=judged.standard.file.cost.currency,
+        passes=_passes(judged, facts) if passes else {},
     )
 
 
@@ -130,6 +172,8 @@ def _frameworks(book: Rulebook) -> dict[str, FrameworkRef]:
             say=file.say,
             titles={control.id: control.title for control in file.controls},
             verified=frozenset(control.id for control in file.controls if control.mark is Mark.READ),
+            proves={control.id: control.proves.strip() for control in file.controls},
+            lacks={control.id: control.does_not_prove.strip() for control in file.controls},
         )
         for key, file in ((key, book.frameworks[key].file) for key in named)
     }
@@ -194,6 +238,8 @@ def _run(judged: Judged, facts: Facts, *, complete: bool) -> Run:
         organisation=run.get("organisation") or "",
         classification=run.get("classification") or "",
         allowed_gaps=tuple(run.get("allow_incomplete") or ()),
+        versions=run.get("versions") or {},
+        command=run.get("command") or {},
     )
 
 
@@ -201,12 +247,8 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _parquet(judged: Judged, rule_id: str) -> str:
-    return f"read_parquet({quote(str(judged.findings / f'{rule_id}.parquet'))})"
-
-
 def _statuses(judged: Judged, facts: Facts, rule: Rule) -> dict[Status, int]:
-    found = dict(facts.con.execute(f"SELECT status, count(*) FROM {_parquet(judged, rule.id)} GROUP BY 1").fetchall())
+    found = dict(facts.con.execute(f"SELECT status, count(*) FROM {judged.parquet(rule.id)} GROUP BY 1").fetchall())
     return {status: int(found.get(status.value, 0)) for status in Status}
 
 
@@ -261,7 +303,7 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
         SELECT f.resource_id, f.status, f.severity, f.reason, f.evidence, f.waiver_id, n.class, n.tier, n.owner,
                r.resource_name, r.resource_group, r.subscription_id, r.subscription_name,
                epoch(k.first_seen) AS first_seen, coalesce(t.severity_shift, 0) AS severity_shift, r.resource_type
-        FROM {_parquet(judged, rule.id)} f
+        FROM {judged.parquet(rule.id)} f
         JOIN {kind} n ON n.resource_id = f.resource_id
         JOIN named r ON r.resource_no = n.resource_no
         LEFT JOIN tier t ON t.tier = n.tier
@@ -281,7 +323,7 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
                 rule=rule.id,
                 resource_id=row[0],
                 resource_type=row[15],
-                resource_name=row[9] or row[0].rsplit("/", 1)[-1],
+                resource_name=_name(row[9], row[0]),
                 resource_group=row[10] or "",
                 subscription_id=row[11] or "",
                 subscription_name=row[12] or "",
@@ -304,6 +346,35 @@ def _findings_of(judged: Judged, facts: Facts, rule: Rule) -> list[Finding]:
             )
         )
     return made
+
+
+def _passes(judged: Judged, facts: Facts) -> dict[str, tuple[Subject, ...]]:
+    made: dict[str, tuple[Subject, ...]] = {}
+    for kind in {rule.file.resource_type: None for rule in judged.book.rules}:
+        subjects = _subjects(facts, kind)
+        for rule in judged.book.rules:
+            if rule.file.resource_type == kind:
+                passing = f"SELECT resource_id FROM {judged.parquet(rule.id)} WHERE status = 'pass' ORDER BY 1"
+                made[rule.id] = tuple(subjects[row[0]] for row in facts.con.execute(passing).fetchall())
+    return made
+
+
+def _subjects(facts: Facts, kind: str) -> dict[str, Subject]:
+    rows = facts.con.execute(
+        f"""
+        SELECT n.resource_id, r.resource_type, r.resource_name, r.resource_group, r.subscription_id,
+               r.subscription_name, n.tier, n.class, n.owner
+        FROM {kind} n JOIN named r ON r.resource_no = n.resource_no
+        """
+    ).fetchall()
+    return {
+        row[0]: Subject(row[0], row[1], _name(row[2], row[0]), row[3] or "", row[4] or "", row[5] or "", *row[6:])
+        for row in rows
+    }
+
+
+def _name(known: str | None, resource_id: str) -> str:
+    return known or resource_id.rsplit("/", 1)[-1]
 
 
 def _answers(responses: Sequence[Response], facts: Facts) -> dict[str, dict[str, str]]:
@@ -378,18 +449,8 @@ def _population(book: Rulebook, facts: Facts) -> tuple[Population, ...]:
     return tuple(made)
 
 
-def _verdicts(judged: Judged, kind: str) -> tuple[str, str, list[str]]:
-    """Give SQL that puts every rule's status beside a resource: columns, joins, and the rules in order."""
-    rules = [rule.id for rule in judged.book.rules if rule.file.resource_type == kind]
-    columns = ", ".join(f"f{n}.status" for n in range(len(rules)))
-    joins = " ".join(
-        f"LEFT JOIN {_parquet(judged, rule)} f{n} ON f{n}.resource_id = n.resource_id" for n, rule in enumerate(rules)
-    )
-    return columns, joins, rules
-
-
 def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
-    columns, joins, rules = _verdicts(judged, "vm")
+    columns, joins, rules = judged.beside("vm")
     rows = facts.rows(
         f"""
         WITH found AS (SELECT DISTINCT item_no, slot_no FROM recovery_point),
@@ -456,7 +517,7 @@ def _by_rule(rules: Sequence[str], verdicts: Sequence[str | None]) -> dict[str, 
 
 
 def _snapshots(judged: Judged, facts: Facts) -> tuple[SnapshotRecord, ...]:
-    columns, joins, rules = _verdicts(judged, "snapshot")
+    columns, joins, rules = judged.beside("snapshot")
     rows = facts.rows(
         f"""
         SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name,
@@ -490,26 +551,3 @@ def _tiers(standard: Standard, facts: Facts) -> tuple[TierDemand, ...]:
         )
 
     return tuple(demand(name, tier) for name, tier in standard.tiers.items())
-
-
-_PLACE = re.compile(
-    r"/(subscriptions|resourceGroups|vaults|protectionContainers|protectedItems|restorePointCollections|managementGroups"
-    r"|policySetDefinitions)/[^/]+",
-    flags=re.IGNORECASE,
-)
-
-
-def _questions(bundle: Bundle) -> tuple[Question, ...]:
-    """Count the requests by kind: the text of a query, or the path of a list with its names taken out."""
-    counts: Counter[tuple[str, str, str, str]] = Counter()
-    rows: Counter[tuple[str, str, str, str]] = Counter()
-    for entry in bundle.responses():
-        if GRAPH_PATH in entry["url"].lower():
-            text = entry["sent"]
-        else:
-            text = _PLACE.sub(lambda m: f"/{m[1]}/{{…}}", urlsplit(entry["url"]).path)
-            text += f" ({entry['sent']})" if entry.get("sent") else ""
-        key = (entry["table"], entry["method"], text, entry["api_version"])
-        counts[key] += 1
-        rows[key] += int(entry["count"] or 0)
-    return tuple(Question(*key, requests=counts[key], rows=rows[key]) for key in sorted(counts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -16,26 +17,43 @@ if TYPE_CHECKING:
 MEMORY = "700MB"
 """What one database may hold in memory: with the interpreter and the results this stays below 1 GiB for 100,000 VMs."""
 
-DISK_ERRORS = (OSError, duckdb.IOException, duckdb.TransactionException)
+DISK_ERRORS = (OSError, duckdb.IOException, duckdb.TransactionException, sqlite3.OperationalError)
 """How a full disk, or a place that takes no files, makes itself known; a commit that fails is one of its ways."""
 
-_MOST_THREADS = 4
-"""Of a locked connection: each takes address space of its own, which is bounded there."""
+MOST_THREADS = 4
+"""Of a connection whose memory is tightly bounded: each takes some of its own."""
 
 
-def connect(path: str = ":memory:", *, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(path: str = ":memory:", *, spill: Path | None = None, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
     """Open a database in which moments are UTC, and which never writes to the terminal.
 
     Args:
         path: a file, or memory.
-        spill: folder for what does not fit into MEMORY; without it nothing is spilled and memory is not bounded.
+        spill: folder for what does not fit into memory; without it nothing is spilled and memory is not bounded.
+        memory: what it may hold in memory, where it has such a folder.
     """
     con = duckdb.connect(path, config={"temp_directory": str(spill) if spill else ""})
     if spill:
-        con.execute(f"SET memory_limit = '{MEMORY}'")
+        con.execute(f"SET memory_limit = '{memory}'")
     con.execute("SET TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = false")  # DuckDB would draw it on stdout, into the result
     return con
+
+
+def aside() -> sqlite3.Connection:
+    """Open an empty database for what is looked up one by one, by the hundred thousand.
+
+    It has no name: SQLite makes a temporary file of what outgrows 2 MiB, which vanishes with the connection.
+    """
+    # Whatever thread the garbage collector runs in may close it.
+    con = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    con.execute("PRAGMA journal_mode = OFF")  # it need not outlive a fault
+    return con
+
+
+def few_threads() -> str:
+    """Give the setting of as many threads as the machine has cores, but not more than MOST_THREADS."""
+    return f"threads = {min(os.cpu_count() or 1, MOST_THREADS)}"
 
 
 def lock(
@@ -61,7 +79,7 @@ def lock(
     found = con.execute("SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()").fetchone()
     held = int(found[0]) if found else 0
     for setting in (
-        f"threads = {min(os.cpu_count() or 1, _MOST_THREADS)}",
+        few_threads(),
         *([] if memory is None else [f"memory_limit = '{held + memory} bytes'"]),
         f"max_temp_directory_size = '{spill} bytes'",
         f"allowed_paths = [{', '.join(quote(str(path)) for path in files)}]",

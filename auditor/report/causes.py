@@ -81,6 +81,8 @@ class Exempt:
     reason_code: str
     reason: str
     count: int
+    which: str
+    """Numbers of the VMs, names of other resources; the first ones where they are many."""
 
 
 def serial_key(finding: Finding) -> tuple[int, str]:
@@ -150,14 +152,22 @@ def kind(resource_type: str, count: int, texts: Texts) -> str:
     return texts(f"kinds.{resource_type}", n=count) if known else resource_type
 
 
-def exemptions(findings: Iterable[Finding], texts: Texts) -> tuple[Exempt, ...]:
-    """Count the not-applicables by rule and reason."""
+def exemptions(findings: Iterable[Finding], numbers: Mapping[str, str], texts: Texts) -> tuple[Exempt, ...]:
+    """Count the not-applicables by rule and reason, and say which they are.
+
+    Args:
+        findings: of all statuses.
+        numbers: resource id -> number, for those that have one.
+        texts: of the language.
+    """
     counts: Counter[tuple[str, str]] = Counter()
     sentence: dict[tuple[str, str], set[str]] = defaultdict(set)
+    which: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for row in findings:
         if row.status is Status.NOT_APPLICABLE:
             counts[row.rule, row.reason_code] += 1
             sentence[row.rule, row.reason_code].add(row.reason)
+            which[row.rule, row.reason_code].append((numbers.get(row.resource_id, ""), row.resource_name))
     return tuple(
         Exempt(
             rule,
@@ -165,9 +175,40 @@ def exemptions(findings: Iterable[Finding], texts: Texts) -> tuple[Exempt, ...]:
             # Where each resource has its own figures, what they share is said.
             next(iter(sentence[rule, code])) if len(sentence[rule, code]) == 1 else texts.get(f"codes.{code}", ""),
             count,
+            _which(which[rule, code], texts),
         )
         for (rule, code), count in sorted(counts.items())
     )
+
+
+def _which(resources: Sequence[tuple[str, str]], texts: Texts) -> str:
+    numbered = [number for number, _ in resources if number]
+    names = sorted(name for number, name in resources if not number)
+    return ", ".join(
+        part for part in (spans(numbered, texts), _shortened(names, texts, _NAMED) if names else "") if part
+    )
+
+
+_NAMED = 12
+_SPANS = 40
+"""How many are named in a row, before the rest is counted."""
+
+
+def spans(serials: Iterable[str], texts: Texts) -> str:
+    """Write E-0001, E-0002, E-0003, E-0007 as `E-0001 to E-0003, E-0007`."""
+    runs: list[list[str]] = []
+    for serial in sorted(serials, key=lambda it: (len(it), it)):
+        if runs and _number(serial) == _number(runs[-1][-1]) + 1:
+            runs[-1].append(serial)
+        else:
+            runs.append([serial])
+    told = ", ".join(run[0] if len(run) == 1 else f"{run[0]} \N{EN DASH} {run[-1]}" for run in runs[:_SPANS])
+    more = sum(map(len, runs[_SPANS:]))
+    return told + (" " + texts("words.and_more", n=more) if more else "")
+
+
+def _number(serial: str) -> int:
+    return int(serial.rpartition("-")[2])
 
 
 def actions(

@@ -116,6 +116,9 @@ def completeness(results: Results) -> Completeness:
         controls=(
             _control("vm", (machine.resource_id for machine in results.machines)),
             _control("snapshot", (snapshot.resource_id for snapshot in results.snapshots)),
+            _control("vault", (vault.resource_id for vault in results.vaults)),
+            _control("backup_policy", (policy.resource_id for policy in results.policies)),
+            _control("protected_item", (item.resource_id for item in results.items)),
         ),
         reconciliations=tuple(it for it in results.reconciliations if it.first_count or it.second_count or it.unread),
         clock_offset_seconds=results.clock_offset_seconds,

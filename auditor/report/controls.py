@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auditor.model import Status
+from auditor.report import causes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from auditor.model import FrameworkRef, RuleResult
+    from auditor.model import Finding, FrameworkRef, RuleResult
     from auditor.report.wording import Texts
 
 MARK = "\N{DAGGER}"
@@ -38,6 +39,86 @@ class ControlRow:
     def shown(self) -> str:
         """Give the id with its mark."""
         return self.control + ("" if self.verified else MARK)
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A rule as a test of a control, with what it was run on and its exceptions."""
+
+    rule: RuleResult
+    population: int
+    """Resources that the rule applies to."""
+    exceptions: tuple[tuple[Status, int, str], ...]
+    """(status, how many, their numbers) for what failed, is unknown or is waived."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPart:
+    """One control with the tests made for it."""
+
+    row: ControlRow
+    tests: tuple[Tested, ...]
+    proves: str
+    """What the evidence proves for it; may be empty."""
+    lacks: str
+    """What it does not prove; may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkPart:
+    """Everything a report for one framework says of it."""
+
+    key: str
+    title: str
+    say: str
+    controls: tuple[ControlPart, ...]
+    rules: frozenset[str]
+    """Rules that name a control of it."""
+
+
+EXCEPTIONS = (Status.FAIL, Status.UNKNOWN, Status.WAIVED)
+
+
+def part(
+    key: str,
+    rules: Sequence[RuleResult],
+    findings: Sequence[Finding],
+    frameworks: Mapping[str, FrameworkRef],
+    texts: Texts,
+) -> FrameworkPart:
+    """Give one framework, control by control."""
+    found: dict[tuple[str, Status], list[str]] = {}
+    for finding in findings:
+        found.setdefault((finding.rule, finding.status), []).append(finding.serial)
+    known = {rule.id: _tested(rule, found, texts) for rule in rules if key in rule.controls}
+    return FrameworkPart(
+        key=key,
+        title=_title(key, frameworks, texts),
+        say=frameworks[key].say,
+        controls=tuple(
+            ControlPart(
+                row=row,
+                tests=tuple(known[rule] for rule in row.rules),
+                proves=frameworks[key].proves.get(row.control, ""),
+                lacks=frameworks[key].lacks.get(row.control, ""),
+            )
+            for row in matrix(rules, frameworks, texts)
+            if row.framework == key
+        ),
+        rules=frozenset(known),
+    )
+
+
+def _tested(rule: RuleResult, found: Mapping[tuple[str, Status], Sequence[str]], texts: Texts) -> Tested:
+    return Tested(
+        rule=rule,
+        population=sum(count for status, count in rule.statuses.items() if status is not Status.NOT_APPLICABLE),
+        exceptions=tuple(
+            (status, len(serials), causes.spans(serials, texts))
+            for status in EXCEPTIONS
+            if (serials := found.get((rule.id, status)))
+        ),
+    )
 
 
 def matrix(rules: Sequence[RuleResult], frameworks: Mapping[str, FrameworkRef], texts: Texts) -> tuple[ControlRow, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ def environment(report: Report, drawable: frozenset[int] | None = None) -> jinja
         share=wording.share,
         tail=tail,
         fit=drawing.fit,
+        narrow=narrow,
     )
     made.globals.update(
         t=texts,
@@ -73,6 +75,11 @@ def environment(report: Report, drawable: frozenset[int] | None = None) -> jinja
 def tail(text: str, length: int) -> str:
     """Keep the end of a long text, which tells more than its beginning."""
     return text if len(text) <= length else "…" + text[-(length - 1) :]
+
+
+def narrow(query: str) -> str:
+    """Halve the indentation of a query, so that more of its lines fit a column."""
+    return re.sub(r"^ +", lambda m: " " * (len(m[0]) // 2), query, flags=re.MULTILINE)
 
 
 def _finalize(drawable: frozenset[int] | None) -> Callable[[Any], Any]:

@@ -32,7 +32,7 @@ _UNITS = re.compile(r"_(hours|days|gib|pct)$")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _CODE = re.compile(r"[a-z]+(_[a-z]+)+")
 """A code that reads as words."""
-_SILENT = frozenset({"resource_name", "age_days"})
+_SILENT = frozenset({"resource_name", "age_days", "matures_at"})
 """Columns that repeat what stands beside them."""
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import Status, Subscription
+from auditor.report import annexes, controls, redact, wording
 from auditor.report import causes as by_cause
-from auditor.report import controls, wording
 from auditor.report.charts import copies, coverage, outcome, points, trend, verdicts
 from auditor.report.completeness import Completeness, completeness
 from auditor.report.promises import Promise, promises
+from auditor.report.questions import Answer, answers
 from auditor.report.templates import SHIPPED, Templates
 
 if TYPE_CHECKING:
@@ -20,22 +21,30 @@ if TYPE_CHECKING:
     from auditor.model import (
         Coverage,
         Finding,
+        Gap,
         Gate,
+        ItemRecord,
         LooserDemand,
         Machine,
         PastRun,
+        PolicyRecord,
         Population,
         Question,
         Results,
         RuleResult,
         Run,
         SnapshotRecord,
+        Source,
+        Subject,
         TierDemand,
+        Traffic,
+        VaultRecord,
         WaiverRecord,
     )
+    from auditor.report.annexes import Costs, Opinions, Recovery, Register
     from auditor.report.causes import Action, Cause, Exempt
     from auditor.report.charts import AnyChart
-    from auditor.report.controls import ControlRow
+    from auditor.report.controls import ControlRow, FrameworkPart
     from auditor.report.wording import Texts
 
 
@@ -70,6 +79,10 @@ class Presentation:
     """Passes too, in the machine-readable formats."""
     language: str = wording.ENGLISH
     templates: Templates = SHIPPED
+    framework: str | None = None
+    """Key of the one framework that the pdf is for; all by default."""
+    redact_key: bytes | None = None
+    """Persons bear pseudonyms made with this key."""
 
 
 PLAIN = Presentation()
@@ -125,16 +138,63 @@ class Report:
     inputs: tuple[tuple[str, str], ...]
     runs: tuple[PastRun, ...]
     """The run register: the earlier runs that this one remembers, and this one, oldest first."""
+    register: Register
+    """What the runs say of a period."""
+    opinions: Opinions
+    recovery: Recovery
+    costs: Costs
+    vaults: tuple[VaultRecord, ...]
+    policies: tuple[PolicyRecord, ...]
+    items: tuple[ItemRecord, ...]
+    sources: tuple[Source, ...]
+    traffic: Traffic
+    numbers: Mapping[str, str]
+    """Resource id of a VM -> its number in the population: VM-0001."""
+    answers: tuple[Answer, ...]
+    """What auditors ask, answered."""
+    framework: FrameworkPart | None
+    """The one framework that the report is made for."""
     texts: Texts
     """The sentences of the report's language."""
+    redacted: bool
+    """Persons bear pseudonyms."""
     templates: Templates
+    passes: Mapping[str, tuple[Subject, ...]]
+    """Rule id -> what passes it; empty where the results were read without."""
     all_rows: bool
     """Passes too, in the machine-readable formats."""
+
+    def passing(self, rule: RuleResult) -> tuple[Subject, ...]:
+        """Give the resources that pass a rule; a report that must name them is built of results that do.
+
+        Raises:
+            ValueError: the results were read without them.
+        """
+        found = self.passes.get(rule.id, ())
+        if len(found) != rule.statuses.get(Status.PASS, 0):
+            raise ValueError(f"{rule.id}: {len(found)} passes are named of {rule.statuses.get(Status.PASS, 0)}")
+        return found
 
     @property
     def untested_line(self) -> str:
         """Say in one sentence how much of the standard no rule judged; empty where all was."""
         return self.texts("untested.line", n=len(self.untested)) if self.untested else ""
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Say of each part of the evidence that is not whole what and where it is, how far it was read, and why."""
+        said = self.texts
+        places: list[tuple[Coverage | Gap, str]] = [
+            *(
+                (it, self.subscription_labels.get(it.subscription_id, it.subscription_id))
+                for it in self.completeness.unread
+            ),
+            *((it, it.resource_id) for it in self.completeness.gaps),
+        ]
+        return tuple(
+            f"{it.table}, {place or said('words.tenant')}: {said(f'coverage_state.{it.state}')}; {it.reason}"
+            for it, place in places
+        )
 
     @property
     def state(self) -> str:
@@ -152,6 +212,8 @@ class Report:
 def build(results: Results, how: Presentation = PLAIN) -> Report:
     """Make the view of `results`; the one place where a report's numbers are counted."""
     texts = how.templates.texts(how.language)
+    if how.redact_key is not None:
+        results = redact.redacted(results, how.redact_key)
     worded = (_worded(rule, texts) for rule in results.rules)
     rules = tuple(sorted(worded, key=lambda rule: (_area_order(rule.area), rule.severity.rank, rule.id)))
     findings = tuple(sorted(results.findings, key=by_cause.serial_key))
@@ -161,6 +223,9 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
     labels = _labels(results)
     promised = promises(results.tiers, machines, texts)
     statuses = {status: sum(rule.statuses.get(status, 0) for rule in rules) for status in Status}
+    numbers = {it.resource_id: annexes.vm_number(position) for position, it in enumerate(machines, start=1)}
+    opinions, recovery = annexes.opinions(results, findings, numbers), annexes.recovery(results, findings)
+    register = annexes.register(results, texts)
     return Report(
         run=results.run,
         gate=results.gate,
@@ -175,7 +240,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         changes=_changes(results, findings, texts),
         causes=told,
         told=sum(1 for row in findings if row.status in by_cause.TOLD),
-        exemptions=by_cause.exemptions(findings, texts),
+        exemptions=by_cause.exemptions(findings, numbers, texts),
         completeness=whole,
         untested=results.untested,
         scope=_scope(results.run.scope, texts),
@@ -197,8 +262,22 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         coverage=tuple(sorted(results.coverage, key=lambda it: (it.table, it.subscription_id))),
         inputs=tuple(sorted(results.inputs.items())),
         runs=results.runs,
+        register=register,
+        opinions=opinions,
+        recovery=recovery,
+        costs=annexes.costs(results),
+        vaults=results.vaults,
+        policies=results.policies,
+        items=results.items,
+        sources=results.sources,
+        traffic=results.traffic,
+        numbers=numbers,
+        answers=answers(results, whole, register, recovery, texts),
+        framework=controls.part(how.framework, rules, findings, results.frameworks, texts) if how.framework else None,
         texts=texts,
+        redacted=results.redacted,
         templates=how.templates,
+        passes=results.passes,
         all_rows=how.all_rows,
     )
 

@@ -10,11 +10,21 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from auditor.model import kept_for
+from auditor.model import Status, kept_for
 
 ENGLISH = "en"
 DASH = "\N{EN DASH}"
 """What a printed table shows where there is no value."""
+
+MARKS: Mapping[Status, str] = {
+    Status.FAIL: "■",
+    Status.UNKNOWN: "◆",
+    Status.WAIVED: "◇",
+    Status.NOT_YET_DUE: "○",
+    Status.NOT_APPLICABLE: DASH,
+    Status.PASS: "●",
+}
+"""A shape for each status, worst first, where there are no colours."""
 
 _HOURS_A_DAY = 24
 _HOURS_SHOWN_AS_HOURS = 96
@@ -201,12 +211,10 @@ def visible(text: str, drawable: frozenset[int] | None = None) -> str:
     """
     if (text.isascii() and text.isprintable()) or (drawable is None and _HARMLESS.fullmatch(text)):
         return text
-    return "".join(_drawn(char, drawable) for char in text)
+    return text.translate({ord(char): f"[U+{ord(char):04X}]" for char in set(text) if not _seen(char, drawable)})
 
 
-def _drawn(char: str, drawable: frozenset[int] | None) -> str:
+def _seen(char: str, drawable: frozenset[int] | None) -> bool:
     if char in "\n\t":
-        return char
-    if unicodedata.category(char) in _UNSEEN or (drawable is not None and ord(char) not in drawable):
-        return f"[U+{ord(char):04X}]"
-    return char
+        return True
+    return unicodedata.category(char) not in _UNSEEN and (drawable is None or ord(char) in drawable)

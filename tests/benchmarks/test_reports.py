@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.benchmark
 
 
-@pytest.mark.parametrize(("kind", "findings"), [("pdf", 300), ("pdf", 1000), ("html", 10_000), ("json", 10_000)])
+@pytest.mark.parametrize(
+    ("kind", "findings"),
+    [
+        ("pdf", 300),
+        ("pdf", 1000),
+        *((kind, 10_000) for kind in ("html", "json", "csv", "xlsx", "sarif", "junit", "markdown")),
+        ("csv", 100_000),
+        ("xlsx", 100_000),
+    ],
+)
 def test_reports(kind: str, findings: int) -> None:
     results = sample.results(machines=300, findings=findings, hostile=False)
     form = formats.find(kind)

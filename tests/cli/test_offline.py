@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from typing import TYPE_CHECKING
 
+import junitparser
 import pytest
 
 from auditor import bundle as bundles
-from auditor import rulebook
+from auditor import pipeline, rulebook
 from auditor.bundle import Bundle
+from auditor.model import Status
+from auditor.report import formats
+from auditor.report.view import Presentation
 from tests.azure.runs import verdicts
 from tests.cli.conftest import tree
 
@@ -53,6 +58,39 @@ def test_reports_are_made_from_the_bundle_alone_and_twice_the_same(alone: Path, 
     assert tree(alone / "reports") == made
     assert {name: body for name, body in tree(alone).items() if not name.startswith("reports/")} == before
     assert Bundle(alone).damage() == []
+
+
+def test_every_kind_of_report_is_made_and_names_what_passes_where_it_must(
+    alone: Path, finished: Audited, auditor: Auditor
+) -> None:
+    asked = [word for kind in formats.discover() if kind != "pdf" for word in ("--report", kind)]
+    assert auditor("report", alone, *asked, "--all-rows", "-q").code == 1
+    made = tree(alone / "reports")
+    assert made.keys() == {formats.find(kind).default_name for kind in asked[1::2]} | {"index.json"}
+    counts = {rule.id: rule.statuses for rule in finished.results.rules}
+    kinds = {rule.resource_type for rule in finished.results.rules if rule.statuses[Status.PASS]}
+    assert kinds > {"vm", "vault", "subscription"}
+    rows = json.loads(made["findings.json"])["findings"]
+    for rule, statuses in counts.items():
+        told = Counter(row["status"] for row in rows if row["rule"] == rule)
+        assert told == {status.value: number for status, number in statuses.items() if number}, rule
+    passed = [row for row in rows if row["status"] == "pass"]
+    assert all(row["resource_name"] and row["resource_id"] == row["resource_id"].lower() for row in passed)
+    cases = {suite.name: suite.tests for suite in junitparser.JUnitXml.fromstring(made["junit.xml"])}
+    assert {rule: cases[rule] for rule in counts} == {rule: sum(them.values()) for rule, them in counts.items()}
+    assert made["findings.csv"].count(b"\r\n") == len(rows) + 1
+
+
+def test_passes_are_only_read_where_a_report_names_them(finished: Audited) -> None:
+    for asked, all_rows, needed in (
+        (("json", "html"), False, False),
+        (("json",), True, True),
+        (("junit",), False, True),
+        ((), True, False),
+    ):
+        wanted: dict[str, Path | None] = dict.fromkeys(asked)
+        assert pipeline.needs_passes(wanted, Presentation(all_rows=all_rows)) is needed
+    assert finished.results.passes == {}
 
 
 def test_the_same_inputs_give_the_same_verdicts(alone: Path, finished: Audited, auditor: Auditor) -> None:

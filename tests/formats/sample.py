@@ -32,6 +32,7 @@ from auditor.model import (
     SnapshotRecord,
     StandardRef,
     Status,
+    Subject,
     Subscription,
     TierDemand,
     WaiverRecord,
@@ -398,6 +399,7 @@ class _Maker:
         self.subscriptions = self._subscriptions()
         self.specs = SPECS
         self.rows: list[Finding] = []
+        self.passes: dict[str, list[Subject]] = defaultdict(list)
         self.counts: dict[str, Counter[Status]] = defaultdict(Counter)
 
     def results(self) -> Results:
@@ -536,6 +538,9 @@ class _Maker:
             ),
             untested=() if self.kind == "clean" else ("yearly retention", "restore tests <&>"),
             runs=past_runs(4, statuses={it: sum(c[it] for c in self.counts.values()) for it in Status}),
+            passes={
+                rule: tuple(sorted(them, key=lambda it: it.resource_id)) for rule, them in sorted(self.passes.items())
+            },
             inputs={
                 name: digest(name)
                 for name in (
@@ -656,10 +661,10 @@ class _Maker:
                 spec, row, Status.UNKNOWN, "not_read", "the evidence could not be read: 403 AuthorizationFailed"
             )
         if self.kind == "clean":
-            return self._count(spec, Status.PASS)
+            return self._pass(spec, row)
         parent = spec.group and earlier.get(spec.group) is Status.FAIL
         if not choices or (dice > spec.share and not (parent and dice < 0.8)):
-            return self._count(spec, Status.PASS)
+            return self._pass(spec, row)
         code, (status, sentence) = choices[0 if parent else pick]
         if status is Status.FAIL and dice < spec.share * 0.08:
             status = Status.WAIVED
@@ -747,6 +752,10 @@ class _Maker:
             )
         )
         return self._count(spec, status)
+
+    def _pass(self, spec: Spec, row: dict[str, Any]) -> Status:
+        self.passes[spec.id].append(Subject(**row))
+        return self._count(spec, Status.PASS)
 
     def _count(self, spec: Spec, status: Status) -> Status:
         self.counts[spec.id][status] += 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +74,18 @@ def test_all_rows_adds_the_passes() -> None:
     few, many = _document(), _document(all_rows=True)
     passes = [row for row in many["findings"] if row["status"] == "pass"]
     assert len(many["findings"]) == len(few["findings"]) + len(passes)
-    kinds = {rule["id"]: rule["resource_type"] for rule in many["rules"]}
-    counted = sum(rule["statuses"]["pass"] for rule in many["rules"] if kinds[rule["id"]] in {"vm", "snapshot"})
-    assert len(passes) == counted
+    assert Counter(row["rule"] for row in passes) == Counter(
+        {rule["id"]: rule["statuses"]["pass"] for rule in many["rules"] if rule["statuses"]["pass"]}
+    )
+    assert {"vm", "snapshot", "vault", "subscription"} <= {row["resource_type"] for row in passes}
     row = passes[0]
     assert row["fingerprint"] == hashlib.sha256(f"{row['rule']}\n{row['resource_id']}".encode()).hexdigest()
+
+
+def test_passes_that_were_not_read_are_not_left_out_in_silence() -> None:
+    report = view.build(replace(sample.results(12), passes={}), view.Presentation(all_rows=True))
+    with pytest.raises(ValueError, match="passes are named"):
+        formats.find("json").render(report)
 
 
 def test_times_are_utc_to_the_second_and_due_is_a_date() -> None:

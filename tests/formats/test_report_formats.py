@@ -10,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import jinja2
 import pytest
 
 import auditor.report.formats
 from auditor import assets
+from auditor.cli.report import command as report_command
 from auditor.errors import UsageError
 from auditor.report import formats, view
 from auditor.report.templates import SHIPPED
@@ -23,26 +25,43 @@ from tests.formats import sample
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(auditor.report.formats.__file__).parent
 
+NAMES = {
+    "csv": "findings.csv",
+    "html": "report.html",
+    "json": "findings.json",
+    "junit": "junit.xml",
+    "markdown": "report.md",
+    "pdf": "report.pdf",
+    "sarif": "findings.sarif",
+    "xlsx": "findings.xlsx",
+}
+WITHOUT_PANGO = sorted(NAMES.keys() - {"pdf"})
+
 _RENDER = """
 import hashlib, sys
 sys.path.insert(0, {root!r})
 from tests.formats import sample
 from auditor.report import formats, view
 report = view.build(sample.results(12))
-print(*(hashlib.sha256(formats.find(kind).render(report)).hexdigest() for kind in ("html", "json", "pdf")))
+print(*(hashlib.sha256(formats.find(kind).render(report)).hexdigest() for kind in {kinds!r}))
 """
 
 
 def test_every_module_in_the_folder_is_a_format() -> None:
     assert set(formats.discover()) == {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
-    assert {"html", "json", "pdf"} <= set(formats.discover())
+    assert set(NAMES) <= set(formats.discover())
 
 
-@pytest.mark.parametrize("kind", ["html", "json", "pdf"])
+@pytest.mark.parametrize("kind", sorted(NAMES))
 def test_a_format_says_its_file_s_name_and_type(kind: str) -> None:
     found = formats.find(kind)
-    assert found.default_name == {"html": "report.html", "json": "findings.json", "pdf": "report.pdf"}[kind]
+    assert found.default_name == NAMES[kind]
     assert "/" in found.media_type
+
+
+def test_the_help_of_the_command_line_names_every_kind() -> None:
+    (kinds,) = (str(it.help) for it in report_command.params if isinstance(it, click.Option) and it.name == "report")
+    assert set(re.findall(r"[a-z]+", kinds.partition(";")[0])) - {"or"} == set(formats.discover())
 
 
 def test_an_unknown_kind_names_the_known_ones() -> None:
@@ -52,7 +71,7 @@ def test_an_unknown_kind_names_the_known_ones() -> None:
 
 
 def test_formats_import_nothing_but_the_view() -> None:
-    allowed = ("auditor.report", "auditor.assets", "auditor.model", "auditor.errors")
+    allowed = ("auditor.report", "auditor.assets", "auditor.document", "auditor.model", "auditor.errors")
     for path in FOLDER.parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -64,12 +83,12 @@ def test_formats_import_nothing_but_the_view() -> None:
 
 def test_the_same_report_gives_the_same_bytes_in_one_process() -> None:
     report = view.build(sample.results(12))
-    for kind in ("html", "json"):
+    for kind in WITHOUT_PANGO:
         assert formats.find(kind).render(report) == formats.find(kind).render(report)
 
 
 def test_zone_locale_and_hash_seed_do_not_change_a_byte() -> None:
-    code = _RENDER.format(root=str(ROOT))
+    code = _RENDER.format(root=str(ROOT), kinds=sorted(NAMES))
     places = (
         {"TZ": "UTC", "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"},
         {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "12345", "LC_ALL": "C"},
@@ -81,12 +100,12 @@ def test_zone_locale_and_hash_seed_do_not_change_a_byte() -> None:
         for place in places
     ]
     assert said[0] == said[1]
-    assert len(said[0].split()) == 3
+    assert len(said[0].split()) == len(NAMES)
     assert len(said[0].split()[0]) == len(hashlib.sha256().hexdigest())
 
 
-@pytest.mark.parametrize("kind", ["html", "json"])
-def test_html_and_json_do_without_pango(kind: str) -> None:
+@pytest.mark.parametrize("kind", WITHOUT_PANGO)
+def test_all_but_pdf_do_without_pango(kind: str) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['weasyprint'] = None\n"
         "from tests.formats import sample\nfrom auditor.report import formats, view\n"

@@ -7,7 +7,6 @@ concerns collection and verdicts goes the whole way: simulator over HTTP, the re
 
 What is not tested here, because it is not there yet:
 
-- 29, SARIF that GitHub accepts: there is no such format.
 - 21, a finding on two equal classes: no rule `vm-tier-unassigned` yet; that the table `vm` shows it is tested.
 - 23, the cost of a snapshot as an upper bound: no rule speaks of cost yet; that its size is one is tested.
 - 24, a finding on disks left out: no rule `vm-disk-excluded` yet; that the table `protection` counts them is tested.

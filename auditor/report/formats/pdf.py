@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
 import gc
 import hashlib
 import importlib
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import segno
@@ -18,8 +18,7 @@ from markupsafe import Markup
 
 from auditor.errors import UsageError
 from auditor.model import Status
-from auditor.report import page, pango, remedy, values, wording
-from auditor.report.charts import WORST_FIRST
+from auditor.report import causes, page, pango, population, remedy, tables, values, wording
 from auditor.report.formats import json as record
 
 if TYPE_CHECKING:
@@ -40,7 +39,20 @@ MOST_MACHINES = 300
 MOST_ROWS = 400
 """Lines of any other list."""
 
-_NUMBERED = ("summary", "basis", "completeness", "promises", "rules", "findings", "waivers", "controls")
+_NUMBERED = (
+    "summary",
+    "basis",
+    "completeness",
+    "promises",
+    "rules",
+    "findings",
+    "waivers",
+    "azpolicy",
+    "recovery",
+    "costs",
+    "controls",
+    "register",
+)
 _LETTERED = ("population", "method")
 _ORDER = ("summary", "contents", *_NUMBERED[1:], *_LETTERED, "signoff", "verify")
 
@@ -72,12 +84,28 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """Resources of a block that share every detail."""
+
+    serials: str
+    names: str
+    details: str
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """A cause with the rows that fit under the cap, and the values read: shared ones once, the others by row."""
 
     cause: Cause
-    rows: tuple[tuple[Affected, str], ...]
-    """Each with its details in words."""
+    rows: tuple[Line, ...]
+    told: int
+    """Findings of the cause in these lines."""
+    shared: tuple[str, ...]
+    """What is the same for all rows, in words."""
+    first: bool
+    """The first block of its rule, which tells why it matters and what to do; later ones point to it."""
+    told_in: str
+    """Number of that block."""
     pairs: tuple[values.Pair, ...]
     values: tuple[tuple[str, str], ...]
     ended: tuple[str, ...]
@@ -85,6 +113,11 @@ class Block:
     portal: str
     az: str
     """The fix; with names filled in where the block tells a single resource."""
+
+    @property
+    def crowded(self) -> bool:
+        """True where names need more room than details."""
+        return max(len(row.names) for row in self.rows) > max(len(row.details) for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +152,7 @@ def render(report: Report) -> bytes:
     weasyprint: Any = importlib.import_module("weasyprint")
     enclosed = (
         Enclosed("findings.json", "every finding of this run: the record", "Source", record.render(report)),
-        Enclosed("population.csv", "every VM of the population", "Data", _population(report)),
+        Enclosed("population.csv", "every VM of the population", "Data", tables.to_csv(tables.population(report))),
     )
     when = report.run.finished_at
     attachments = [
@@ -174,7 +207,9 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
     css = environment.from_string(
         "{% autoescape false %}" + report.templates.source("pdf.css") + "{% endautoescape %}"
     ).render(faces=fonts.faces(), body=body, table=table)
+    report = _of_framework(report)
     blocks, shown = _capped(report, texts)
+    rule_no = {rule.id: f"R-{number:02d}" for number, rule in enumerate(report.rules, start=1)}
     return page.filled(
         report,
         "pdf.html",
@@ -190,10 +225,45 @@ def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
         machines=report.machines[:MOST_MACHINES],
         limits={"rows": MOST_ROWS},
         place=functools.partial(_place, report),
-        tally=functools.partial(_tally, texts),
+        groups=population.groups(report),
+        by_group=functools.partial(population.by_group, report),
+        lists=population.lists(report),
+        outside=population.outside(report),
+        rule_no=rule_no,
+        sealed=_sealed(report),
+        numbered=lambda rules: causes.spans((rule_no[rule] for rule in rules), texts),
+        spans=functools.partial(causes.spans, texts=texts),
         steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
         attachments=tuple(enclosed),
     )
+
+
+def _of_framework(report: Report) -> Report:
+    """Leave out the findings of rules that test no control of the framework that the report is for."""
+    if report.framework is None:
+        return report
+    told = tuple(cause for cause in report.causes if cause.rule.id in report.framework.rules)
+    return replace(report, causes=told, told=sum(cause.size for cause in told))
+
+
+def _sealed(report: Report) -> list[tuple[str, int, str]]:
+    """Give the files that the manifest seals, those of a folder as one: name, files, SHA-256.
+
+    A folder's digest is taken over the lines `<sha256>  <path>` of its files, sorted by path, as `sha256sum` writes
+    them.
+    """
+    folders: dict[str, list[tuple[str, str]]] = {}
+    for path, digest in report.inputs:
+        folder, slash, _ = path.partition("/")
+        folders.setdefault(folder + slash, []).append((path, digest))
+    return [
+        (name, len(files), files[0][1] if not name.endswith("/") else _digest(files))
+        for name, files in sorted(folders.items())
+    ]
+
+
+def _digest(files: Sequence[tuple[str, str]]) -> str:
+    return hashlib.sha256("".join(f"{digest}  {path}\n" for path, digest in sorted(files)).encode()).hexdigest()
 
 
 def _main_tier(report: Report) -> list[Promise]:
@@ -220,6 +290,7 @@ def _sections(texts: wording.Texts) -> Mapping[str, Section]:
 
 def _capped(report: Report, texts: wording.Texts) -> tuple[list[Block], int]:
     blocks: list[Block] = []
+    first: dict[str, str] = {}
     shown = 0
     for cause in report.causes:
         rows = []
@@ -232,14 +303,21 @@ def _capped(report: Report, texts: wording.Texts) -> tuple[list[Block], int]:
         if not rows:
             break
         found = [row.finding for row in rows]
-        own = values.differing(found)
+        own = () if cause.status is Status.NOT_YET_DUE else values.differing(found)
         known = remedy.names(cause.rows[0].finding) if len(cause.rows) == 1 else {}
         fix = cause.rule.remediation
         portal, az = remedy.path(fix.get("portal", ""), known), remedy.command(fix.get("az", ""), known)
+        told = [(row, _details(report, cause, row, own)) for row in rows]
+        shared = _shared([parts for _, parts in told])
+        told_in = first.setdefault(cause.rule.id, cause.serial)
         blocks.append(
             Block(
                 cause,
-                tuple((row, _details(report, cause, row, own)) for row in rows),
+                _lines(report, told, shared),
+                len(rows),
+                shared,
+                told_in == cause.serial,
+                told_in,
                 values.pairs(found, texts),
                 values.common(found, texts),
                 _ended((it for row in rows for it in (row.finding, *row.also)), texts),
@@ -260,16 +338,60 @@ def _ended(rows: Iterable[Finding], texts: wording.Texts) -> tuple[str, ...]:
     )
 
 
-def _details(report: Report, cause: Cause, row: Affected, names: Sequence[str]) -> str:
+MOST_NAMES = 24
+"""Resources in one line."""
+
+
+def _shared(told: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Give what all rows say, where there are several."""
+    return tuple(part for part in told[0] if all(part in parts for parts in told)) if len(told) > 1 else ()
+
+
+def _lines(report: Report, told: Sequence[tuple[Affected, Sequence[str]]], shared: Sequence[str]) -> tuple[Line, ...]:
+    """Put rows together that say the same; numbers and names of a line stand in the same order."""
+    alike: dict[str, list[list[Finding]]] = {}
+    for row, parts in told:
+        groups = alike.setdefault("; ".join(part for part in parts if part not in shared), [[]])
+        if len(groups[-1]) == MOST_NAMES:
+            groups.append([])
+        groups[-1].append(row.finding)
+    return tuple(
+        Line(
+            causes.spans([it.serial for it in group], report.texts),
+            ", ".join(_name(report, it) for it in group),
+            "; ".join(part for part in (details, _ripens(group, report.texts)) if part) or wording.DASH,
+        )
+        for details, groups in alike.items()
+        for group in groups
+    )
+
+
+def _ripens(rows: Sequence[Finding], texts: wording.Texts) -> str:
+    """Say from when on rows that wait can be judged, the first and the last of them."""
+    moments = sorted(str(it.evidence["matures_at"]) for it in rows if it.evidence.get("matures_at"))
+    if not moments:
+        return ""
+    first, last = (wording.moment(datetime.fromisoformat(it)) for it in (moments[0], moments[-1]))
+    return texts("rows.ripens", first=first) if first == last else texts("rows.ripen", first=first, last=last)
+
+
+def _name(report: Report, finding: Finding) -> str:
+    name = page.tail(finding.resource_name, 120)
+    number = report.numbers.get(finding.resource_id)
+    return f"{name} ({number})" if number else name
+
+
+def _details(report: Report, cause: Cause, row: Affected, names: Sequence[str]) -> list[str]:
     """Say what a row adds to its block: its own figures, where it is, whose it is, its waiver, what it explains."""
     texts = report.texts
     it = row.finding
     said = [] if cause.reason else [it.reason]
     if figures := values.own(it, names, texts):
         said.append(figures)
-    place = report.subscription_labels[it.subscription_id] if it.subscription_id else ""
-    said.append(", ".join(part for part in (it.resource_group, place) if part) or texts("words.tenant"))
-    said.append(it.owner or texts("words.no_owner"))
+    if not (it.status is Status.NOT_YET_DUE and it.resource_id in report.numbers):  # appendix A has it by its number
+        place = report.subscription_labels[it.subscription_id] if it.subscription_id else ""
+        said.append(", ".join(part for part in (it.resource_group, place) if part) or texts("words.tenant"))
+        said.append(it.owner or texts("words.no_owner"))
     if it.due:
         said.append(texts("rows.due", when=it.due))
     said.append(texts("rows.since", when=it.first_seen.date()))
@@ -282,7 +404,7 @@ def _details(report: Report, cause: Cause, row: Affected, names: Sequence[str]) 
         said.append(texts("rows.response", **_chosen(it.response, "action", "owner", "due")))
     if row.also:
         said.append(texts("rows.also", children=", ".join(f"{child.serial} {child.rule}" for child in row.also)))
-    return "; ".join(said)
+    return said
 
 
 def _chosen(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -292,76 +414,7 @@ def _chosen(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def _place(report: Report, machine: Machine) -> str:
     texts, label = report.texts, report.subscription_labels[machine.subscription_id]
     where = ", ".join(part for part in (machine.resource_group, label) if part)
-    return "; ".join((where, machine.tier or texts("words.no_tier"), machine.owner or texts("words.no_owner")))
-
-
-def _tally(texts: wording.Texts, machine: Machine) -> str:
-    if machine.excluded_code:
-        return texts("rows.outside", code=texts.get(f"codes.{machine.excluded_code}", machine.excluded_code))
-    seen = list(machine.statuses.values())
-    return "; ".join(
-        (
-            machine.protection + (f", {machine.policy_name}" if machine.policy_name else ""),
-            f"{wording.age(machine.newest_point_age_hours)}, {wording.age(machine.oldest_point_age_hours)}",
-            ", ".join(
-                f"{seen.count(status)} {texts(f'status.{status}')}"
-                for status in WORST_FIRST
-                if status in seen and status is not Status.NOT_APPLICABLE
-            )
-            or texts("words.no_verdict"),
-        )
-    )
-
-
-def _population(report: Report) -> bytes:
-    """List the population as CSV, with names that a spreadsheet would run as a formula made harmless."""
-    target = io.StringIO(newline="")
-    writer = csv.writer(target, lineterminator="\r\n")
-    writer.writerow(
-        [
-            "serial",
-            "resource_id",
-            "name",
-            "resource_group",
-            "subscription_id",
-            "subscription_name",
-            "location",
-            "class",
-            "tier",
-            "owner",
-            "excluded",
-            "protection",
-            "vault",
-            "policy",
-            "newest_point_age_hours",
-            "oldest_point_age_hours",
-            "point_count",
-            "expected_points",
-            "missing_points",
-            "fail",
-            "unknown",
-            "waived",
-            "not_yet_due",
-            "pass",
-            "not_applicable",
-        ]
-    )
-    for number, it in enumerate(report.machines, start=1):
-        seen = list(it.statuses.values())
-        row = [
-            f"VM-{number:04d}", it.resource_id, it.name, it.resource_group, it.subscription_id, it.subscription_name,
-            it.location, it.class_, it.tier, it.owner, it.excluded_code, it.protection, it.vault_name, it.policy_name,
-            it.newest_point_age_hours, it.oldest_point_age_hours, it.point_count, it.expected_points, it.missing_points,
-            *(seen.count(status) for status in WORST_FIRST),
-        ]  # fmt: skip
-        writer.writerow([_inert(value) for value in row])
-    return target.getvalue().encode("utf-8-sig", "replace")
-
-
-def _inert(value: object) -> object:
-    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
-        return "'" + value
-    return "" if value is None else value
+    return "; ".join((where, machine.owner or texts("words.no_owner")))
 
 
 def _qr(report: Report) -> Markup:
