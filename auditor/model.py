@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -292,6 +293,49 @@ class Finding:
     first_seen: datetime
 
 
+CALENDAR_DAYS = 90
+"""Days of recovery points that a report shows one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The last days of a VM: which of them a policy promised a point for, and which have one.
+
+    Both are bit sets over `CALENDAR_DAYS` days: bit n is the day n days before `last`. A hundred thousand of them are
+    small, and a day that is in neither was neither promised nor filled.
+    """
+
+    last: date
+    """The newest day that may be judged, in the zone of the policy."""
+    promised: int
+    found: int
+
+    @property
+    def letters(self) -> str:
+        """A letter a day, oldest first: `+` promised and found, `-` promised only, `x` found only, `.` neither."""
+        return "".join(
+            ".x-+"[2 * (self.promised >> day & 1) + (self.found >> day & 1)] for day in reversed(range(CALENDAR_DAYS))
+        )
+
+    @property
+    def missing(self) -> int:
+        """The promised days without a point, as a bit set."""
+        return self.promised & ~self.found
+
+    def gaps(self) -> list[tuple[date, date]]:
+        """Give the runs of promised days without a point, first and last day of each, oldest first."""
+        runs: list[tuple[date, date]] = []
+        for bit in reversed(range(CALENDAR_DAYS)):
+            day = self.last - timedelta(days=bit)
+            if not self.missing >> bit & 1:
+                continue
+            if runs and runs[-1][1] == day - timedelta(days=1):
+                runs[-1] = (runs[-1][0], day)
+            else:
+                runs.append((day, day))
+        return runs
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A resource as a verdict names it; one object for all rules that judge it."""
@@ -340,8 +384,8 @@ class Machine:
     missing_points: int | None
     statuses: Mapping[str, Status]
     """Rule id -> verdict, passes included."""
-    calendar: tuple[tuple[int, bool], ...] = ()
-    """(days before as_of, a point exists) for the days that may be judged, oldest first; only where asked for."""
+    calendar: Calendar | None = None
+    """None where no item keeps points of it, or not all of them were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +406,9 @@ class SnapshotRecord:
     source_disk_id: str | None
     owner: str | None
     statuses: Mapping[str, Status]
+    month_cost: float | None = None
+    """Its size at the standard's price of its SKU, in `Results.currency`: an upper bound of what is billed. None where
+    the standard has no price, or the size was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -759,6 +806,8 @@ class Results:
     """Keys of the frameworks that the standard names; empty = all."""
     loosenings: tuple[Loosening, ...] = ()
     """In the order of the standard."""
+    currency: str = "EUR"
+    """Of the standard's prices."""
     passes: Mapping[str, tuple[Subject, ...]] = field(default_factory=dict)
     """Rule id -> what passes it, sorted by id; empty where nobody asked for passes one by one."""
 

@@ -5,8 +5,10 @@
   const scroller = byId("scroller"), sizer = byId("sizer"), table = byId("table"), body = byId("rows");
   const panel = byId("panel"), count = byId("count"), search = byId("q");
   const selects = { status: byId("status"), severity: byId("severity"), subscription: byId("subscription") };
+  const DAY = 864e5, MOST_PRINTED = 500;
   const TALLEST = 8e6;           // Browsers lose precision in taller elements; beyond this, scrolling is scaled.
   const SEVERITIES = ["critical", "high", "medium", "low", "info"];
+  const KEYS = ["rule", "status", "severity", "subscription", "q"];
   const LETTERS = { f: 0, u: 1, w: 2, d: 3, n: 4, p: 5 };
   let D, F, R, M, T, total;
   let view = new Int32Array(0), filters = {}, order = { key: "serial", down: false };
@@ -226,25 +228,45 @@
     ];
   }
   function calendar(m) {
-    const days = M.calendar[m];
-    if (!days) return null;
-    const space = "http://www.w3.org/2000/svg", wide = 30, size = 12;
-    const svg = document.createElementNS(space, "svg");
-    const there = days.filter((day) => day[1]).length;
-    svg.setAttribute("viewBox", "0 0 " + wide * size + " " + Math.ceil(days.length / wide) * size);
-    svg.setAttribute("width", "100%");
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", fill(T.calendar, there, days.length - there));
-    days.forEach(([before, found], n) => {
-      const dot = document.createElementNS(space, "rect");
-      dot.setAttribute("x", (n % wide) * size + 2); dot.setAttribute("y", Math.floor(n / wide) * size + 2);
-      dot.setAttribute("width", size - 4); dot.setAttribute("height", size - 4);
-      dot.setAttribute("class", found ? "cal-yes" : "cal-no");
-      const title = document.createElementNS(space, "title");
-      title.textContent = before + " d: " + (found ? T.status[5] : T.nothing);
-      dot.append(title); svg.append(dot);
+    if (M.calendar[m] < 0) return make("p", { class: "quiet" }, T.no_calendar);
+    const [last, letters] = D.calendars[M.calendar[m]], end = Date.parse(last), length = letters.length;
+    const dates = [...letters].map((_, n) => new Date(end - (length - 1 - n) * DAY));
+    const iso = (n) => dates[n].toISOString().slice(0, 10);
+    if (!length) return make("p", { class: "quiet" }, T.none_promised);
+    // Weeks are columns, Monday stands on top.
+    const offset = (dates[0].getUTCDay() + 6) % 7, size = 18, top = 14, wide = Math.ceil((length + offset) / 7) * size;
+    const title = fill(T.calendar, iso(0), last);
+    const svg = svgNode("svg", { class: "calendar", viewBox: "0 0 " + wide + " " + (top + 7 * size), width: wide, role: "img", "aria-label": title });
+    const gaps = [];
+    dates.forEach((date, n) => {
+      const x = Math.floor((n + offset) / 7) * size, y = top + (n + offset) % 7 * size, letter = letters[n];
+      if (date.getUTCDate() === 1 || !n && date.getUTCDate() < 10) svg.append(svgNode("text", { x, y: 10 }, iso(n).slice(5, 7)));
+      svg.append(mark(letter, x, y, iso(n)));
+      if (letter !== "-") return;
+      if (letters[n - 1] === "-") gaps.at(-1)[1] = iso(n); else gaps.push([iso(n), iso(n)]);
     });
-    return make("div", {}, make("p", { class: "quiet" }, fill(T.calendar, there, days.length - there)), svg);
+    const said = gaps.map(([from, to]) => from === to ? from : from + " – " + to).join(", ");
+    const key = make("p", { class: "quiet key" });
+    for (const [letter, word] of Object.entries(T.letters)) {
+      const sign = svgNode("svg", { class: "sign", viewBox: "0 0 18 18", width: 12, height: 12, "aria-hidden": "true" });
+      sign.append(mark(letter, 0, 0, ""));
+      key.append(make("span", {}, sign, word));
+    }
+    return make("div", {}, make("h4", {}, title), svg, key,
+      make("p", {}, said ? fill(T.gaps, said) : /[+]/.test(letters) ? T.no_gaps : T.none_promised));
+  }
+  function svgNode(tag, props, text) {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [key, value] of Object.entries(props)) node.setAttribute(key, value);
+    if (text) node.textContent = text;
+    return node;
+  }
+  function mark(letter, x, y, date) {
+    const box = { x: x + 1, y: y + 1, width: 16, height: 16 };
+    const node = letter === "+" ? svgNode("rect", { class: "cal-found", ...box }) : letter === "-" ? svgNode("rect", { class: "cal-missing", ...box })
+      : svgNode("circle", { class: letter === "x" ? "cal-extra" : "cal-none", cx: x + 9, cy: y + 9, r: letter === "x" ? 6 : 1.2 });
+    if (date) node.append(svgNode("title", {}, date + (T.letters[letter] ? ": " + T.letters[letter] : "")));
+    return node;
   }
   function verdicts(r, title) {
     const list = make("ul", { class: "verdicts" }), done = new Set();
@@ -259,10 +281,10 @@
     });
     return list.children.length ? [make("h4", {}, title), list] : [];
   }
-  function show(title, parts, from, focus) {
+  function show(title, parts, link, from, focus) {
     const head = make("h3", { tabindex: "-1", id: "panel-title" }, ...title);
     panel.replaceChildren(
-      make("div", { class: "bar" }, make("button", { type: "button", on: close }, T.close), copier(T.link, () => location.href)),
+      make("div", { class: "bar" }, make("button", { type: "button", on: close }, T.close), copier(T.link, () => location.href.split("#")[0] + "#" + new URLSearchParams(link))),
       head, ...parts.flat().filter(Boolean));
     if (from) opener = from;
     panel.hidden = false;
@@ -295,71 +317,123 @@
       rule.controls.length ? make("p", { class: "quiet" }, T.supports + " " + rule.controls.join("; ") + (rule.controls.join("").includes("\u2020") ? " (" + T.unverified + ")" : "")) : null,
       rule.references.length ? make("p", { class: "quiet" }, ...rule.references.flatMap((link) => [make("a", { href: link, rel: "noreferrer" }, link), " "])) : null,
       verdicts(r, machine ? T.other : T.also),
-    ].map((part) => Array.isArray(part) ? part.flat() : part), from, focus);
-    remember(F.serial[i]);
+    ].map((part) => Array.isArray(part) ? part.flat() : part), { row: F.serial[i] }, from, focus);
+    remember({ row: F.serial[i] }, focus);
     for (const tr of body.rows) tr.classList.toggle("current", view[Number(tr.dataset.at)] === i);
   }
-  function openMachine(m, from) {
+  function openMachine(m, from, focus = true) {
     current = -1;
     show([R.name[m]], [
       facts([[T.class_tier, [string(R["class"][m]), string(R.tier[m])].filter(Boolean).join(" / ")], [T.owner, string(R.owner[m]) || T.no_owner], [T.resource_id, idOf(m)]]),
-      chain(m), verdicts(m, T.other)], from, true);
+      verdicts(m, T.other), chain(m)], { vm: idOf(m) }, from, focus);
+    remember({ vm: idOf(m) }, focus);
+    for (const tr of body.rows) tr.classList.remove("current");
   }
-  function close() {
+  function shut() {
     panel.hidden = true;
     panel.parentElement.classList.remove("open");
-    const at = view.indexOf(current);
     current = -1;
-    remember(null);
     for (const tr of body.rows) tr.classList.remove("current");
-    if (opener && opener.isConnected && opener.closest("#machines")) opener.focus();
+  }
+  function close() {
+    const at = view.indexOf(current);
+    shut();
+    remember({}, true);
+    if (opener && opener.isConnected && !body.contains(opener)) opener.focus();
     else if (at >= 0) go(at);
     else scroller.focus();
   }
 
   // ---- the address is the state ------------------------------------------------------------------------------------
-  function remember(serial) {
+  function remember(opened, push) {
     const said = new URLSearchParams();
-    for (const key of ["rule", "status", "severity", "subscription", "q"]) if (filters[key]) said.set(key, filters[key]);
+    for (const key of KEYS) if (filters[key]) said.set(key, filters[key]);
     if (order.key !== "serial" || order.down) said.set("sort", (order.down ? "-" : "") + order.key);
-    if (serial) said.set("row", serial);
+    for (const [key, value] of Object.entries(opened)) said.set(key, value);
     const text = said.toString();
-    history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+    if (text === location.hash.slice(1)) return;
+    history[push ? "pushState" : "replaceState"](null, "", text ? "#" + text : location.pathname + location.search);
   }
   function recall(hash) {
     const said = new URLSearchParams(hash);
     filters = {};
-    for (const key of ["rule", "status", "severity", "subscription", "q"]) if (said.get(key)) filters[key] = said.get(key);
+    for (const key of KEYS) if (said.get(key)) filters[key] = said.get(key);
     const sort = said.get("sort") || "serial";
     order = { key: sort.replace("-", ""), down: sort.startsWith("-") };
     search.value = filters.q || "";
     for (const [key, select] of Object.entries(selects)) { select.value = filters[key] || ""; if (select.selectedIndex < 0) select.selectedIndex = 0; }
     const row = said.get("row"), i = row ? F.serial.indexOf(row) : -1;
     if (i >= 0 && F.status[i] === 4 && !filters.status) filters.status = selects.status.value = "any";
+    if (!panel.hidden) shut();
+    opener = null;
     apply();
+    const name = (said.get("vm") || "").toLowerCase();
+    const m = name ? M.verdicts.findIndex((_, n) => idOf(n) === name || R.name[n].toLowerCase() === name) : -1;
     if (i >= 0) {
       const at = view.indexOf(i);
       if (at >= 0) reveal(at);
       openFinding(i, null, false);
-    } else if (!panel.hidden) { panel.hidden = true; panel.parentElement.classList.remove("open"); measure(); }
-    return i;
+    } else if (m >= 0) openMachine(m, null, false);
   }
   const isState = (hash) => hash.includes("=");
-  function changed() {
-    if (!panel.hidden) { panel.hidden = true; panel.parentElement.classList.remove("open"); current = -1; }
+  function changed(push = true) {
+    if (!panel.hidden) shut();
     apply();
-    remember(null);
+    remember({}, push);
+  }
+  function follow(hash) {
+    recall(hash);
+    byId("findings").scrollIntoView();
+  }
+
+  // ---- the rows leave the page: saved, printed -------------------------------------------------------------------------
+  // A spreadsheet runs what begins like a formula; it is made text.
+  const cell = (value) => '"' + String(value ?? "").replace(/^[=+\-@\t\r\n]/, "'$&").replaceAll('"', '""') + '"';
+  function csv() {
+    const lines = [["serial", "status", "severity", "rule", "title", "resource_type", "resource_name", "resource_id", "resource_group", "subscription_id",
+      "subscription_name", "class", "tier", "owner", "reason_code", "reason", "due", "first_seen", "group", "waiver", "response", "values"]];
+    for (const i of view) {
+      const r = F.resource[i], rule = D.rules[F.rule[i]], keys = D.keys[F.keys[i]];
+      lines.push([F.serial[i], T.statuses[F.status[i]], SEVERITIES[F.severity[i]], rule.id, rule.title, string(R.type[r]), R.name[r], idOf(r), string(R.group[r]),
+        D.subscriptions[R.sub[r]][0], placeOf(r), string(R["class"][r]), string(R.tier[r]), string(R.owner[r]), string(F.code[i]), string(F.reason[i]),
+        string(F.due[i]), string(F.since[i]), F.group[i] < 0 ? "" : D.rules[F.group[i]].id, string(F.waiver[i]), string(F.response[i]),
+        keys.map((name, n) => name + " = " + F.values[i][n]).join("; ")]);
+    }
+    return "\ufeff" + lines.map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
+  }
+  function save() {
+    const name = "findings-" + D.run.id + ".csv", url = URL.createObjectURL(new Blob([csv()], { type: "text/csv;charset=utf-8" }));
+    make("a", { href: url, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+    count.textContent = fill(T.saved, many(view.length), name);
+  }
+  function paper() {
+    const labels = { q: T.search, rule: T.rule, status: T.status_label, severity: T.severity_label, subscription: T.subscription };
+    const word = (key) => key in selects ? selects[key].selectedOptions[0].textContent : filters[key];
+    const kept = KEYS.filter((key) => filters[key]).map((key) => labels[key] + " " + word(key));
+    const shown = fill(T.printed, many(Math.min(MOST_PRINTED, view.length)), many(view.length));
+    byId("printed").textContent = seen((kept.length ? fill(T.filtered, kept.join(", ")) + ". " : "") + shown);
+    draw(MOST_PRINTED);
   }
 
   function listen() {
     let waiting = 0, framed = 0;
     search.addEventListener("input", () => {
       clearTimeout(waiting);
-      waiting = setTimeout(() => { filters.q = search.value.trim(); changed(); }, total > 20000 ? 120 : 0);
+      waiting = setTimeout(() => { filters.q = search.value.trim(); changed(false); }, total > 20000 ? 120 : 0);
     });
+    search.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      clearTimeout(waiting);
+      filters.q = search.value.trim();
+      changed(false);
+      const card = byId("machines").querySelector("button");
+      if (card) card.click();
+    });
+    byId("save").addEventListener("click", save);
     for (const [key, select] of Object.entries(selects)) select.addEventListener("change", () => { filters[key] = select.value; changed(); });
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
-    byId("clear").addEventListener("click", () => { recall(""); remember(null); search.focus(); });
+    byId("clear").addEventListener("click", () => { recall(""); remember({}, true); search.focus(); });
     byId("rule-list").addEventListener("click", (event) => {
       const button = event.target.closest("button");
       if (button) { filters.rule = button.dataset.rule; changed(); }
@@ -389,17 +463,20 @@
       const link = event.target.closest("a[data-filter]");
       if (!link) return;
       event.preventDefault();
-      recall(link.dataset.filter);
-      remember(null);
-      byId("findings").scrollIntoView();
+      follow(link.dataset.filter);
+      remember({}, true);
       scroller.focus({ preventScroll: true });
     });
     scroller.addEventListener("scroll", () => {
       if (!framed) framed = requestAnimationFrame(() => { framed = 0; draw(); });
     }, { passive: true });
     addEventListener("resize", measure);
-    addEventListener("hashchange", () => { if (isState(location.hash)) recall(location.hash.slice(1)); });
-    addEventListener("beforeprint", () => draw(300));
+    // Fired by back and forward too; a section's anchor leaves the filters as they are.
+    addEventListener("hashchange", () => {
+      if (isState(location.hash)) follow(location.hash.slice(1));
+      else if (!location.hash) recall("");
+    });
+    addEventListener("beforeprint", paper);
     addEventListener("afterprint", measure);
   }
 
@@ -407,10 +484,10 @@
     D = data; F = D.findings; R = D.resources; M = D.machines; T = D.texts; total = F.serial.length;
     byId("app").hidden = false;
     if (matchMedia("(max-width: 820px)").matches) byId("rule-box").open = false;
+    for (const strip of document.querySelectorAll(".broad .wide")) strip.scrollLeft = strip.scrollWidth; // the newest days
     listen();
-    const linked = isState(location.hash);
-    recall(linked ? location.hash.slice(1) : "");
-    if (linked) byId("findings").scrollIntoView();
+    if (isState(location.hash)) follow(location.hash.slice(1));
+    else recall("");
     document.documentElement.dataset.ready = String(Math.round(performance.now()));
   }).catch(() => {
     byId("app").hidden = false;

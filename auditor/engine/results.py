@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from auditor.engine import annexes, readiness, reconcile, register, requests
@@ -14,6 +14,8 @@ from auditor.engine import waivers as waiving
 from auditor.errors import BundleError
 from auditor.inventory import catalogue
 from auditor.model import (
+    CALENDAR_DAYS,
+    Calendar,
     Finding,
     FrameworkRef,
     Gate,
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from auditor.standard import Response, Standard, Waiver
     from auditor.standard.evidence import Evidence
     from auditor.standard.schema import Tier
+
+_EPOCH = date(1970, 1, 1)
+"""Day 0 of the facts."""
 
 _ORDER = (Status.FAIL, Status.UNKNOWN, Status.WAIVED, Status.NOT_YET_DUE, Status.NOT_APPLICABLE)
 """The order of the report, worst first."""
@@ -158,6 +163,7 @@ def read(judged: Judged, facts: Facts, *, passes: bool = False) -> Results:
         frameworks_shown=tuple(judged.standard.file.frameworks),
         runs=register.read(facts, judged.bundle, judged.findings, judged.as_of),
         loosenings=loosening.loosenings(judged.standard, judged.book),
+        currency=judged.standard.file.cost.currency,
         passes=_passes(judged, facts) if passes else {},
     )
 
@@ -478,6 +484,22 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
              total AS (
                  SELECT e.vm_no, count(*) AS expected, count(*) FILTER (f.slot_no IS NULL) AS missing
                  FROM expected_day e LEFT JOIN found f ON f.item_no = e.item_no AND f.slot_no = e.slot_no GROUP BY 1
+             ),
+             -- Without a policy, days are UTC's; in a zone that is not known there are none.
+             dated AS (
+                 SELECT vm_no, item_no, coalesce(today_no, CASE WHEN policy_id IS NULL THEN utc_no END) - 1 AS last_no
+                 FROM protection CROSS JOIN (SELECT floor(epoch(as_of) / 86400)::INTEGER AS utc_no FROM setting)
+                 WHERE recovery_point_complete AND item_no IS NOT NULL
+             ),
+             found_bits AS (
+                 SELECT vm_no, bit_or(1::HUGEINT << last_no - slot_no) AS bits
+                 FROM dated JOIN found USING (item_no)
+                 WHERE slot_no BETWEEN last_no - {CALENDAR_DAYS - 1} AND last_no GROUP BY 1
+             ),
+             promised_bits AS (
+                 SELECT vm_no, bit_or(1::HUGEINT << last_no - slot_no) AS bits
+                 FROM dated JOIN expected_day USING (vm_no)
+                 WHERE slot_no BETWEEN last_no - {CALENDAR_DAYS - 1} AND last_no GROUP BY 1
              )
         SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name,
                n.location, n.class AS class_, n.tier, n.owner, n.excluded_code,
@@ -486,11 +508,16 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
                p.oldest_point_age_hours, p.point_count,
                [n.daily_keep_days, n.weekly_keep_days, n.monthly_keep_days, n.yearly_keep_days] AS demanded,
                [p.policy_daily_days, p.policy_weekly_days, p.policy_monthly_days, p.policy_yearly_days] AS promised,
-               t.expected AS expected_points, t.missing AS missing_points, [{columns}]::VARCHAR[] AS verdicts
+               t.expected AS expected_points, t.missing AS missing_points,
+               d.last_no, coalesce(b.bits, 0) AS promised_bits, coalesce(f.bits, 0) AS found_bits,
+               [{columns}]::VARCHAR[] AS verdicts
         FROM vm n
         JOIN named r ON r.resource_no = n.resource_no
         LEFT JOIN protection p ON p.vm_no = n.resource_no
         LEFT JOIN total t ON t.vm_no = n.resource_no AND p.recovery_point_complete
+        LEFT JOIN dated d ON d.vm_no = n.resource_no
+        LEFT JOIN promised_bits b ON b.vm_no = n.resource_no
+        LEFT JOIN found_bits f ON f.vm_no = n.resource_no
         {joins}
         ORDER BY n.resource_id
         """
@@ -501,10 +528,15 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
             demanded_days=dict(zip(names, row.pop("demanded"), strict=True)),
             promised_days=dict(zip(names, row.pop("promised"), strict=True)),
             statuses=_by_rule(rules, row.pop("verdicts")),
+            calendar=_calendar(row.pop("last_no"), row.pop("promised_bits"), row.pop("found_bits")),
             **row,
         )
         for row in rows
     )
+
+
+def _calendar(last_no: int | None, promised: int, found: int) -> Calendar | None:
+    return None if last_no is None else Calendar(_EPOCH + timedelta(days=last_no), promised, found)
 
 
 def _by_rule(rules: Sequence[str], verdicts: Sequence[str | None]) -> dict[str, Status]:
@@ -517,7 +549,7 @@ def _snapshots(judged: Judged, facts: Facts) -> tuple[SnapshotRecord, ...]:
         f"""
         SELECT n.resource_id, n.resource_name AS name, n.resource_group, n.subscription_id, r.subscription_name,
                n.age_hours, n.size_gib, n.sku, n.incremental, n.provenance, n.source_id AS source_disk_id, n.owner,
-               [{columns}]::VARCHAR[] AS verdicts
+               n.size_gib * n.price_gib_month AS month_cost, [{columns}]::VARCHAR[] AS verdicts
         FROM snapshot n JOIN named r ON r.resource_no = n.resource_no {joins}
         ORDER BY n.resource_id
         """

@@ -13,7 +13,7 @@ from auditor.report import values, wording
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from auditor.model import Finding, Machine, RuleResult
+    from auditor.model import Calendar, Finding, Machine, RuleResult
     from auditor.report.view import Report
     from auditor.report.wording import Texts
 
@@ -77,6 +77,7 @@ class _Packer:
         self.subscriptions = Pool()
         self.heads = Pool()
         self.keys = Pool()
+        self.calendars = Pool()
         self.resources = Columns("name", "head", "tail", "type", "group", "sub", "owner", "tier", "class")
         self.known: dict[str, int] = {}
         self.pairs: dict[str, list[tuple[str, str]]] = {}
@@ -93,6 +94,7 @@ class _Packer:
             "findings": findings,
             "keys": self.keys.values,
             "heads": self.heads.values,
+            "calendars": [[it.last.isoformat(), it.letters.lstrip(".")] for it in self.calendars.values],
             "strings": self.strings.values,
             "subscriptions": [[key, self.report.subscription_labels[key]] for key in self.subscriptions.values],
             "columns": {
@@ -110,6 +112,10 @@ class _Packer:
             return 0
         vault, fabric, rest = item_id.partition("/backupfabrics/")
         return [self.heads.add(vault + fabric), rest]
+
+    def _calendar(self, calendar: Calendar | None) -> int:
+        # Most VMs of an estate have the same days.
+        return -1 if calendar is None else self.calendars.add(calendar)
 
     def _resource(self, row: Finding | Machine, kind: str, name: str) -> int:
         number = self.known.get(row.resource_id)
@@ -153,7 +159,7 @@ class _Packer:
                 self._string(_retention(it.demanded_days, self.texts)),
                 self._string(_retention(it.promised_days, self.texts)),
                 "".join(_LETTERS[it.statuses[rule]] if rule in it.statuses else "-" for rule in ids),
-                [[day, int(found)] for day, found in it.calendar] or 0,
+                self._calendar(it.calendar),
             )
         return columns.data
 
@@ -216,6 +222,12 @@ class _Packer:
             "statuses": [str(status) for status in STATUSES],
             "status": [self.texts(f"status.{status}") for status in STATUSES],
             "severity": [self.texts(f"severity.{severity}") for severity in Severity],
+            "letters": {
+                letter: self.texts(f"charts.days.letters.{name}")
+                for letter, name in (("+", "found"), ("-", "missing"), ("x", "extra"))
+            },
+            "no_gaps": self.texts("charts.days.no_gaps"),
+            "none_promised": self.texts("charts.days.none_promised"),
             **{key: self.texts.get(f"page.{key}", key) for key in self.texts.keys("page")},
         }
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import Status, Subscription
-from auditor.report import annexes, charts, controls, redact, wording
+from auditor.report import annexes, controls, redact, wording
 from auditor.report import causes as by_cause
+from auditor.report.charts import copies, coverage, outcome, points, trend, verdicts
 from auditor.report.completeness import Completeness, completeness
 from auditor.report.promises import Promise, promises
 from auditor.report.questions import Answer, answers
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     )
     from auditor.report.annexes import Costs, Opinions, Recovery, Register
     from auditor.report.causes import Action, Cause, Exempt
-    from auditor.report.charts import Chart
+    from auditor.report.charts import AnyChart
     from auditor.report.controls import ControlRow, FrameworkPart
     from auditor.report.wording import Texts
 
@@ -104,7 +105,9 @@ class Report:
     evidence: str
     """`complete` or `incomplete`, with what is missing, in one sentence."""
     figures: tuple[Figure, ...]
-    charts: tuple[Chart, ...]
+    charts: Mapping[str, AnyChart]
+    """By key: `outcomes`, `severities`, `freshness`, `areas`, `runs`, `subscriptions`, `classes`, `days`, `retention`,
+    `snapshots`."""
     statuses: Mapping[Status, int]
     """All verdicts, by status."""
     promises: tuple[Promise, ...]
@@ -225,6 +228,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
     told = by_cause.causes(findings, {rule.id: rule for rule in rules})
     whole = completeness(results)
     labels = _labels(results)
+    promised = promises(results.tiers, machines, texts)
     statuses = {status: sum(rule.statuses.get(status, 0) for rule in rules) for status in Status}
     numbers = {it.resource_id: annexes.vm_number(position) for position, it in enumerate(machines, start=1)}
     opinions, recovery = annexes.opinions(results, findings, numbers), annexes.recovery(results, findings)
@@ -236,14 +240,9 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         result=_result(results, machines, texts),
         evidence=_evidence(whole, texts),
         figures=_figures(machines, statuses, texts),
-        charts=(
-            charts.outcomes(machines, texts),
-            charts.severities(findings, texts),
-            charts.freshness(machines, results.tiers, texts),
-            charts.areas(rules, texts),
-        ),
+        charts=_charts(replace(results, rules=rules), promised, texts),
         statuses=statuses,
-        promises=promises(results.tiers, machines, texts),
+        promises=promised,
         actions=by_cause.actions(told, whole.unread, labels, texts),
         changes=_changes(results, findings, texts),
         causes=told,
@@ -301,6 +300,23 @@ def _worded(rule: RuleResult, texts: Texts) -> RuleResult:
     )
 
 
+def _charts(results: Results, promised: Sequence[Promise], texts: Texts) -> Mapping[str, AnyChart]:
+    machines = results.machines
+    made: tuple[AnyChart, ...] = (
+        verdicts.outcomes(machines, texts),
+        verdicts.severities(results.findings, texts),
+        points.freshness(machines, results.tiers, texts),
+        verdicts.areas(results.rules, texts),
+        trend.runs(results.runs, texts),
+        coverage.by_subscription(machines, _labels(results), texts),
+        coverage.by_class(machines, texts),
+        points.days(machines, texts),
+        points.retention(promised, texts),
+        copies.ages(results.snapshots, results.tiers, results.currency, texts),
+    )
+    return {chart.key: chart for chart in made}
+
+
 def _labels(results: Results) -> Mapping[str, str]:
     names: dict[str, str] = {}
     for group in (results.subscriptions, results.machines, results.snapshots, results.findings):
@@ -356,8 +372,8 @@ def _headline(results: Results, machines: Sequence[Machine], whole: Completeness
         return texts("headline.all_unknown", n=whole.unknown)
     if not judged:
         return texts("headline.no_machines", n=whole.read)
-    outcomes = [charts.outcome(machine) for machine in judged]
-    clean = sum(outcome in {Status.PASS, Status.NOT_APPLICABLE} for outcome in outcomes)
+    outcomes = [outcome(machine) for machine in judged]
+    clean = sum(it in {Status.PASS, Status.NOT_APPLICABLE} for it in outcomes)
     # A first run knows no history, so that every VM waits for some verdict.
     waiting = outcomes.count(Status.NOT_YET_DUE)
     standard = results.run.standard

@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import (
+    CALENDAR_DAYS,
+    Calendar,
     Coverage,
     CoverageState,
     Finding,
@@ -20,6 +22,7 @@ from auditor.model import (
     Loosening,
     LooserDemand,
     Machine,
+    PastRun,
     Population,
     Question,
     Reconciliation,
@@ -359,6 +362,35 @@ def results(
     return replace(made, findings=tuple(told))
 
 
+_JUDGED_DAYS = (1 << 28) - 1
+
+
+def _calendar(number: int, missing: int) -> Calendar:
+    """Give 28 promised days, of which some lack their point, and older points that only weekly backups keep."""
+    gaps = sum(1 << (3 + number % 11 + 4 * n) for n in range(missing))
+    weekly = sum(1 << day for day in range(28 + number % 7, CALENDAR_DAYS, 7))
+    return Calendar(AS_OF.date() - timedelta(days=1), _JUDGED_DAYS, _JUDGED_DAYS & ~gaps | weekly)
+
+
+def past_runs(count: int, **last: Any) -> tuple[PastRun, ...]:
+    """Give weekly runs that get better, the last one as `last` says."""
+    runs = tuple(
+        PastRun(
+            id=f"run-{n}",
+            as_of=AS_OF - timedelta(days=7 * n),
+            manifest_digest=digest(f"run-{n}"),
+            standard="hybrid 1.0.0",
+            scope=digest("scope"),
+            complete=n != 2,
+            statuses={Status.FAIL: 40 + 3 * n, Status.UNKNOWN: n % 3},
+            judged=46,
+            failing=20 + n,
+        )
+        for n in reversed(range(count))
+    )
+    return (*runs[:-1], replace(runs[-1], **last)) if runs else ()
+
+
 class _Maker:
     def __init__(self, machines: int, *, hostile: bool, kind: str, seed: int) -> None:
         self.count = 0 if kind == "empty" else machines
@@ -511,6 +543,7 @@ class _Maker:
                 ),
             ),
             untested=() if self.kind == "clean" else ("yearly retention", "restore tests <&>"),
+            runs=past_runs(4, statuses={it: sum(c[it] for c in self.counts.values()) for it in Status}),
             passes={
                 rule: tuple(sorted(them, key=lambda it: it.resource_id)) for rule, them in sorted(self.passes.items())
             },
@@ -618,9 +651,7 @@ class _Maker:
             expected_points=expected,
             missing_points=missing,
             statuses=statuses,
-            calendar=()
-            if bare or number > 100
-            else tuple((day, day % 7 != 3 or not missing) for day in range(60, 0, -1)),
+            calendar=None if bare else _calendar(number, missing or 0),
         )
 
     def _judge(self, spec: Spec, row: dict[str, Any], earlier: Mapping[str, Status], excluded: str | None) -> Status:

@@ -10,7 +10,8 @@ from itertools import pairwise
 import pytest
 
 from auditor.model import Finding, FrameworkRef, Reconciliation, Severity, Status
-from auditor.report import causes, formats, page, remedy, values, view, wording
+from auditor.report import causes, drawing, formats, remedy, values, view, wording
+from auditor.report.charts import Chart
 from auditor.report.templates import SHIPPED
 from tests.formats import sample
 
@@ -78,7 +79,8 @@ def test_the_figures_add_up_to_the_verdicts() -> None:
     report = view.build(sample.results())
     assert sum(report.statuses.values()) == sum(sum(rule.statuses.values()) for rule in report.rules)
     assert all(0 <= figure.count <= figure.of for figure in report.figures)
-    outcomes = next(chart for chart in report.charts if chart.key == "outcomes")
+    outcomes = report.charts["outcomes"]
+    assert isinstance(outcomes, Chart)
     assert outcomes.bars[0].total == len(report.machines)
 
 
@@ -168,7 +170,7 @@ def test_no_figure_and_no_takeaway_flatters() -> None:
     )
     report = view.build(replace(made, machines=machines))
     assert "40 of 60 VMs judged (66.6 %) pass" in report.headline
-    assert report.charts[0].takeaway == "20 of 60 VMs judged fail at least one rule (33.4 %)"
+    assert report.charts["outcomes"].takeaway == "20 of 60 VMs judged fail at least one rule (33.4 %)"
 
 
 def test_conformity_is_said_only_where_all_that_is_demanded_was_tested() -> None:
@@ -263,7 +265,9 @@ def test_a_row_tells_only_what_its_sentence_and_its_block_do_not() -> None:
 def test_info_has_a_bar_only_where_there_is_something_of_it(found: bool) -> None:
     made = sample.results(30)
     rows = (replace(made.findings[0], severity=Severity.INFO), *made.findings[1:]) if found else made.findings
-    bars = view.build(replace(made, findings=rows)).charts[1].bars
+    chart = view.build(replace(made, findings=rows)).charts["severities"]
+    assert isinstance(chart, Chart)
+    bars = chart.bars
     assert [bar.label for bar in bars] == ["critical", "high", "medium", "low", *(["info"] if found else [])]
     assert [bar.parts[0].shade for bar in bars] == list(range(len(bars)))
 
@@ -325,7 +329,7 @@ def test_the_parts_of_an_item_s_id_are_filled_in_and_quoted() -> None:
 
 
 def test_a_bar_s_parts_fill_its_length_and_small_ones_can_be_seen() -> None:
-    lengths = page.spread([100_000, 1, 0, 1], 300)
+    lengths = drawing.spread([100_000, 1, 0, 1], 300)
     assert sum(lengths) == pytest.approx(300, abs=0.05)
     assert lengths[1] >= 3
     assert lengths[2] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auditor.model import Status
+from auditor.model import CALENDAR_DAYS, Status
 from auditor.simulator.estate import Estate
 from auditor.standard import evidence
 from tests.audits import AS_OF, Audited, audit, default_inputs
@@ -75,6 +76,25 @@ def test_contoso_gives_what_stands_beside_each_resource(contoso: tuple[Estate, A
         if got[key][0] != told[key][0] or (told[key][1] is not None and got[key][1] != told[key][1])
     ]
     assert wrong == []
+
+
+def test_a_vm_s_calendar_has_the_days_that_its_rule_judges(contoso: tuple[Estate, Audited]) -> None:
+    machines = {it.name: it for it in contoso[1].results.machines}
+    fax = machines["crm-fax"].calendar
+    assert fax is not None
+    assert fax.gaps() == [(date(2026, 11, 15), date(2026, 11, 17))]
+    assert fax.last == date(2026, 11, 21)
+    for it in machines.values():
+        if it.expected_points:
+            assert it.calendar is not None, it.name
+            assert it.calendar.promised.bit_count() == min(it.expected_points, CALENDAR_DAYS)
+            assert it.calendar.missing.bit_count() == it.missing_points
+        elif it.calendar is not None:
+            assert it.calendar.promised == 0
+    stopped = [it for it in machines.values() if it.protection == "stopped" and it.point_count]
+    assert stopped
+    assert all(it.calendar is not None and it.calendar.promised == 0 for it in stopped)
+    assert all(it.calendar is None for it in machines.values() if it.item_id is None)
 
 
 def test_contoso_gives_what_the_oracle_gives(contoso: tuple[Estate, Audited]) -> None:
