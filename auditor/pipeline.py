@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from auditor.standard import WaiverEntry
 
     Tell: TypeAlias = Callable[[str, str], None]
-    """Takes a stage and a detail, which may end in `done/total`."""
+    """Takes a stage and a detail, which may end in `done/total`; of the stage `note`, a sentence to be told whole."""
 
 DEFAULT_REPORTS = ("html", "pdf", "json")
 
@@ -366,6 +366,8 @@ def report(
     for kind, path in wanted.items():
         tell("report", kind)
         form = formats.find(kind)
+        if said := form.notice(shown):
+            tell("note", said)
         written[kind] = path or folder / form.default_name
         body = form.render(shown)
         write_atomically(written[kind], body)

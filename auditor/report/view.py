@@ -77,6 +77,8 @@ class Presentation:
 
     all_rows: bool = False
     """Passes too, in the machine-readable formats."""
+    pdf_all: bool = False
+    """Every finding and every VM in the PDF, however many pages that takes."""
     language: str = wording.ENGLISH
     templates: Templates = SHIPPED
     framework: str | None = None
@@ -162,6 +164,8 @@ class Report:
     """Rule id -> what passes it; empty where the results were read without."""
     all_rows: bool
     """Passes too, in the machine-readable formats."""
+    pdf_all: bool
+    """Every finding and every VM in the PDF, however many pages that takes."""
 
     def passing(self, rule: RuleResult) -> tuple[Subject, ...]:
         """Give the resources that pass a rule; a report that must name them is built of results that do.
@@ -283,6 +287,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         templates=how.templates,
         passes=results.passes,
         all_rows=how.all_rows,
+        pdf_all=how.pdf_all,
     )
 
 
