@@ -52,6 +52,7 @@ class Config(BaseModel):
     )
     recovery_points: Annotated[str, Field(pattern="^(all|changed|none|sample:[1-9][0-9]*)$")] | None = None
     all_rows: bool = False
+    pdf_all: bool = Field(default=False, description="every finding and VM in the PDF, however many pages that takes")
     framework: str | None = Field(default=None, description="the one framework that the pdf is for; all by default")
     redact: bool = Field(default=False, description="pseudonyms for persons in the reports")
     redact_key: str | None = Field(default=None, description="key file of the pseudonyms; in the store by default")

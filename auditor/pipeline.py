@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from auditor.standard import WaiverEntry
 
     Tell: TypeAlias = Callable[[str, str], None]
-    """Takes a stage and a detail, which may end in `done/total`."""
+    """Takes a stage and a detail, which may end in `done/total`; of the stage `note`, a sentence to be told whole."""
 
 DEFAULT_REPORTS = ("html", "pdf", "json")
 SIGNED = "pdf"
@@ -456,6 +456,8 @@ def report(
         for kind, path in sorted(wanted.items(), key=lambda it: signing is not None and it[0] == SIGNED):
             tell("report", kind)
             form = formats.find(kind)
+            if said := form.notice(shown):
+                tell("note", said)
             place = path or folder / form.default_name
             body = form.render(shown)
             unsigned = {}

@@ -129,6 +129,7 @@ def presentation_of(options: dict[str, Any], book: Rulebook, store: Path) -> Pre
         raise UsageError(f"--redact-key {shown(key)}: nothing is redacted", "add --redact, or leave it out")
     return Presentation(
         all_rows=options["all_rows"],
+        pdf_all=options["pdf_all"],
         language=options["language"],
         templates=found,
         framework=pipeline.framework(options["framework"], book),

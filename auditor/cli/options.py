@@ -213,6 +213,9 @@ reports = together(
         metavar="FILE",
         help="Key of the pseudonyms.  [default: redact.key in the store, made when it is first needed]",
     ),
+    option(
+        "--pdf-all", is_flag=True, help="Every finding and VM in the PDF, not the worst 2,000 and the first 300 VMs."
+    ),
     option("--language", default="en", show_default=True, metavar="CODE", help="Language of the reports: en, de."),
     option(
         "--templates",
@@ -224,6 +227,7 @@ reports = together(
 NO_REPORT = {
     "report": ("",),
     "all_rows": False,
+    "pdf_all": False,
     "framework": None,
     "redact": False,
     "redact_key": None,

@@ -65,8 +65,15 @@ class Progress:
             self._bars.stop()
 
     def tell(self, stage: str, detail: str) -> None:
-        """Take news; `detail` may end in `done/total`."""
+        """Take news; `detail` may end in `done/total`, and is a sentence where the stage is `note`."""
         if not self._wanted:
+            return
+        if stage == "note":
+            said = printable(detail)
+            if self._bars is None:
+                click.echo(said, err=True)
+            else:
+                self._bars.console.print(said, markup=False, highlight=False)
             return
         if self._bars is None:
             word = detail.partition(" ")[0] if self._verbose else ""

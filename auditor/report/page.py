@@ -20,22 +20,26 @@ if TYPE_CHECKING:
     from auditor.report.view import Report
 
 
-def filled(report: Report, name: str, drawable: frozenset[int] | None = None, **values: object) -> str:
-    """Fill a template with a report and `values`; see `environment`.
+def filler(report: Report, drawable: frozenset[int] | None = None) -> Callable[..., str]:
+    """Give what fills a template, by its name, with a report and further values; see `environment`.
 
-    Raises:
-        UsageError: a template of the user's own can't be filled.
+    It raises UsageError where a template of the user's own can't be filled.
     """
-    try:
-        return environment(report, drawable).get_template(name).render(report=report, **values)
-    except jinja2.TemplateError as error:
-        own = report.templates.own
-        frames = traceback.extract_tb(error.__traceback__)
-        where = [it for it in frames if own is not None and Path(it.filename).is_relative_to(own)]
-        if not where:
-            raise
-        said = f"{where[-1].filename}:{where[-1].lineno}: cannot be filled: {error}"
-        raise UsageError(said, "correct it, or take it away") from error
+    made = environment(report, drawable)
+
+    def fill(name: str, **values: object) -> str:
+        try:
+            return made.get_template(name).render(report=report, **values)
+        except jinja2.TemplateError as error:
+            own = report.templates.own
+            frames = traceback.extract_tb(error.__traceback__)
+            where = [it for it in frames if own is not None and Path(it.filename).is_relative_to(own)]
+            if not where:
+                raise
+            said = f"{where[-1].filename}:{where[-1].lineno}: cannot be filled: {error}"
+            raise UsageError(said, "correct it, or take it away") from error
+
+    return fill
 
 
 def environment(report: Report, drawable: frozenset[int] | None = None) -> jinja2.Environment:

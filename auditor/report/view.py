@@ -79,6 +79,8 @@ class Presentation:
 
     all_rows: bool = False
     """Passes too, in the machine-readable formats."""
+    pdf_all: bool = False
+    """Every finding and every VM in the PDF, however many pages that takes."""
     language: str = wording.ENGLISH
     templates: Templates = SHIPPED
     framework: str | None = None
@@ -170,6 +172,8 @@ class Report:
     """Passes too, in the machine-readable formats."""
     signer: Signer | None
     """Who will sign the PDF; None where nobody does."""
+    pdf_all: bool
+    """Every finding and every VM in the PDF, however many pages that takes."""
 
     def passing(self, rule: RuleResult) -> tuple[Subject, ...]:
         """Give the resources that pass a rule; a report that must name them is built of results that do.
@@ -288,6 +292,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         passes=results.passes,
         all_rows=how.all_rows,
         signer=how.signer,
+        pdf_all=how.pdf_all,
     )
 
 

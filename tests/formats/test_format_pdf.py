@@ -12,14 +12,13 @@ import subprocess
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pikepdf
 import pytest
 
 from auditor.model import Signer, Status
-from auditor.report import formats, view, wording
-from auditor.report.formats import json as record
+from auditor.report import formats, typeset, view, wording
 from auditor.report.formats import pdf
 from auditor.signing import pades, reading
 from auditor.signing.pkcs12 import FileKey
@@ -27,6 +26,7 @@ from tests import certificates
 from tests.formats import sample
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from auditor.report.view import Report
@@ -37,9 +37,13 @@ def report() -> Report:
     return view.build(sample.results(24))
 
 
-@pytest.fixture(scope="module")
-def made(report: Report) -> bytes:
-    return formats.find("pdf").render(report)
+@pytest.fixture(scope="module", params=["in few parts", "in many parts"])
+def made(report: Report, request: pytest.FixtureRequest) -> Iterator[bytes]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "in many parts":
+            patch.setattr(pdf, "MOST_TOGETHER", 18)
+            assert len(pdf.Book(report).body) > 3
+        yield pdf.render(report, processes=0)
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +108,9 @@ def test_the_record_is_enclosed_and_its_digest_is_printed(report: Report, made: 
         enclosed = {name: spec.get_file().read_bytes() for name, spec in file.attachments.items()}
         dates = {str(spec.get_file().obj.Params.CreationDate) for spec in file.attachments.values()}
         kinds = {str(spec.obj.AFRelationship) for spec in file.attachments.values()}
-    assert set(enclosed) == {"findings.json", "population.csv"}
-    assert enclosed["findings.json"] == record.render(report)
+    assert set(enclosed) == {"findings.json", "findings.csv", "findings.xlsx", "population.csv"}
+    for kind in ("json", "csv", "xlsx"):
+        assert enclosed[f"findings.{kind}"] == formats.find(kind).render(report)
     assert json.loads(enclosed["findings.json"])["run"]["id"] == report.run.id
     for content in enclosed.values():
         assert hashlib.sha256(content).hexdigest() in "".join(pages[-2:])
@@ -162,6 +167,25 @@ def test_every_table_has_a_fixed_layout_with_a_column_for_each_cell(kind: str) -
         assert cells == {columns}
 
 
+@pytest.mark.parametrize("kind", ["nasty", "incomplete"])
+def test_nothing_is_laid_out_by_the_width_of_its_contents(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Such a layout breaks each text at each character: sixteen times the cost.
+    from weasyprint.layout import block, inline, table  # noqa: PLC0415
+
+    def forbidden(*_args: object, **_named: object) -> None:
+        pytest.fail("a table of automatic layout, a flex or a grid box")
+
+    for module, name in (
+        (table, "auto_table_layout"),
+        (block, "flex_layout"),
+        (block, "grid_layout"),
+        (inline, "flex_layout"),
+        (inline, "grid_layout"),
+    ):
+        monkeypatch.setattr(module, name, forbidden)
+    assert pdf.render(view.build(sample.results(30, kind=kind)), processes=0)
+
+
 def test_a_character_no_font_has_is_printed_as_its_code(pages: list[str]) -> None:
     text = "".join("".join(pages).split())
     assert "[U+1F525]" in text
@@ -176,11 +200,9 @@ def test_hostile_names_are_text_in_the_markup() -> None:
 
 
 def test_nothing_but_the_fonts_is_read(tmp_path: Path) -> None:
-    import weasyprint  # noqa: PLC0415
-
     secret = tmp_path / "secret.txt"
     secret.write_text("secret", encoding="utf-8")
-    fetcher: Any = pdf._only_fonts(weasyprint, pictures=False)
+    fetcher = typeset.fetcher(pictures=False)
     for url in (secret.as_uri(), "http://127.0.0.1:9/", "data:text/plain,x"):
         with pytest.raises(ValueError, match="loads nothing"):
             fetcher.fetch(url)

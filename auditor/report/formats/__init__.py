@@ -1,8 +1,8 @@
 """The formats: every module in this folder is one, found by being here.
 
 A format module has a docstring, `DEFAULT_NAME`, `MEDIA_TYPE` and `render(report) -> bytes`. It may have `check()`,
-which raises UsageError where the format cannot be made on this machine, and `NEEDS_PASSES = True` where it names each
-resource that passes.
+which raises UsageError where the format cannot be made on this machine, `notice(report)`, which says what the user
+should know before it is made, and `NEEDS_PASSES = True` where it names each resource that passes.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ class Format:
         probe = getattr(self._module(), "check", None)
         if probe is not None:
             probe()
+
+    def notice(self, report: Report) -> str:
+        """Say, before it is made, that it will be unusually large; mostly empty."""
+        said = getattr(self._module(), "notice", None)
+        return str(said(report)) if said is not None else ""
 
     def render(self, report: Report) -> bytes:
         """Make the file's bytes: the same for the same report, whatever the clock, zone or locale."""

@@ -32,8 +32,9 @@ def render(report: Report) -> bytes:
     script = report.templates.source("report.js")
     sheets = report.templates.source("report.css") + report.templates.source("blocks/style.css")
     style = _FACE.format(data=fonts.web()) + _COMMENT.sub("", sheets)
-    content = page.filled(
-        report,
+    content = page.filler(
+        report
+    )(
         "report.html",
         policy=_policy(script, style, pictures=report.templates.own is not None),
         script=Markup(script),  # noqa: S704 - our own file

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import hashlib
 import importlib
 import io
-import os
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,12 +18,14 @@ from auditor.errors import UsageError
 from auditor.model import Status
 from auditor.report import causes, page, pango, population, remedy, tables, values, wording
 from auditor.report import enclosed as inside
+from auditor.report.formats import csv, xlsx
 from auditor.report.formats import json as record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from auditor.model import Finding, Machine
+    from auditor.report import merging
     from auditor.report.causes import Affected, Cause
     from auditor.report.promises import Promise
     from auditor.report.view import Report
@@ -39,6 +39,11 @@ MOST_MACHINES = 300
 """Lines of the population appendix; all travel in the attachment."""
 MOST_ROWS = 400
 """Lines of any other list."""
+MOST_TOGETHER = 1_000
+"""Rows of a long chapter that are laid out together."""
+_ROWS_OF_A_PAGE = 28
+_SECONDS_OF_A_THOUSAND = 5
+"""Of computing time; both as measured by `make bench`."""
 
 _NUMBERED = (
     "summary",
@@ -57,23 +62,10 @@ _NUMBERED = (
 _LETTERED = ("population", "method")
 _ORDER = ("summary", "contents", *_NUMBERED[1:], *_LETTERED, "signoff", "verify")
 
-_PDF_UA = (
-    '<rdf:Description xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
-    ' xmlns:pdfuaid="http://www.aiim.org/pdfua/ns/id/" rdf:about="" pdfuaid:part="1"/>'
-    '<rdf:Description xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
-    ' xmlns:pdfaExtension="http://www.aiim.org/pdfa/ns/extension/"'
-    ' xmlns:pdfaSchema="http://www.aiim.org/pdfa/ns/schema#"'
-    ' xmlns:pdfaProperty="http://www.aiim.org/pdfa/ns/property#" rdf:about="">'
-    '<pdfaExtension:schemas><rdf:Bag><rdf:li rdf:parseType="Resource">'
-    "<pdfaSchema:schema>PDF/UA identification</pdfaSchema:schema>"
-    "<pdfaSchema:namespaceURI>http://www.aiim.org/pdfua/ns/id/</pdfaSchema:namespaceURI>"
-    "<pdfaSchema:prefix>pdfuaid</pdfaSchema:prefix>"
-    '<pdfaSchema:property><rdf:Seq><rdf:li rdf:parseType="Resource">'
-    "<pdfaProperty:name>part</pdfaProperty:name><pdfaProperty:valueType>Integer</pdfaProperty:valueType>"
-    "<pdfaProperty:category>internal</pdfaProperty:category>"
-    "<pdfaProperty:description>part of ISO 14289 that the file follows</pdfaProperty:description>"
-    "</rdf:li></rdf:Seq></pdfaSchema:property></rdf:li></rdf:Bag></pdfaExtension:schemas></rdf:Description>"
-)
+_FRONT = ("cover", "summary", "contents")
+"""Laid out last, because it tells the pages of the rest."""
+_FRONT_PAGES = 4
+"""So many are the rule; where they are more or fewer, the front is laid out twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +106,25 @@ class Block:
     portal: str
     az: str
     """The fix; with names filled in where the block tells a single resource."""
+    lines: int
+    """Rows of the block before it is cut; a single one stands in the description."""
+    begins: bool = True
+    """Whether the cause is described here, above its first rows."""
 
     @property
     def crowded(self) -> bool:
         """True where names need more room than details."""
         return max(len(row.names) for row in self.rows) > max(len(row.details) for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A chapter; or of a long one, as many rows as are laid out together."""
+
+    chapter: str
+    rows: Sequence[Any] = ()
+    begins: bool = True
+    ends: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +153,72 @@ def check() -> None:
         ) from error
 
 
-def render(report: Report) -> bytes:
-    """Lay the report out and enclose the record; the dates inside are the run's."""
+def notice(report: Report) -> str:
+    """Say what it costs that nothing is capped; nothing where there is nothing to cap."""
+    findings, machines = report.told, len(report.machines)
+    if not report.pdf_all or (findings <= MOST_FINDINGS and machines <= MOST_MACHINES):
+        return ""
+    rows = findings + machines
+    pages, seconds = rows // _ROWS_OF_A_PAGE, rows * _SECONDS_OF_A_THOUSAND // 1000
+    return (
+        f"--pdf-all: {findings:,} findings and {machines:,} VMs take some {pages:,} pages "
+        f"and {seconds:,} s of computing time"
+    )
+
+
+def render(report: Report, processes: int | None = None) -> bytes:
+    """Lay the report out and enclose the record; the dates inside are the run's.
+
+    Args:
+        report: what to tell.
+        processes: how many lay it out; any number gives the same bytes. See `typeset.parts`.
+    """
     check()
-    weasyprint: Any = importlib.import_module("weasyprint")
+    from auditor.report import merging, typeset  # noqa: PLC0415 - need the fonts and pikepdf, which `check` does not
+
     enclosed = (
         Enclosed(inside.RECORD, "every finding of this run: the record", "Source", record.render(report)),
+        Enclosed("findings.csv", "every finding of this run, a line each", "Data", csv.render(report)),
+        Enclosed("findings.xlsx", "every finding of this run as a workbook", "Data", xlsx.render(report)),
         Enclosed("population.csv", "every VM of the population", "Data", tables.to_csv(tables.population(report))),
     )
+    book = Book(report, enclosed)
+    text = functools.partial(
+        typeset.Text,
+        made_at=int(report.run.finished_at.timestamp()),
+        pictures=report.templates.own is not None,
+    )
+    body = typeset.parts(
+        (text(", ".join(it.chapter for it in pieces), book.part(pieces)) for pieces in book.body),
+        len(book.body),
+        processes,
+    )
+    attachments = _attachments(report, enclosed)
+
+    def front(pages: Mapping[str, int]) -> merging.Part:
+        return typeset.part(text("front", book.part(book.front, pages)), attachments)
+
+    parts = [_settled(front, body), *body]
+    return merging.merge(parts, typeset.sheets(text("running lines", book.sheets(parts))))
+
+
+def _settled(front: Callable[[Mapping[str, int]], merging.Part], body: Sequence[merging.Part]) -> merging.Part:
+    """Lay the front out until the pages that it tells are those on which the chapters begin."""
+    from auditor.report import merging  # noqa: PLC0415
+
+    told = {"summary": 2, "contents": 3} | merging.pages(body, after=_FRONT_PAGES)
+    while True:
+        made = front(told)
+        found = merging.pages([made, *body])
+        if all(found[key] == told[key] for key in told):
+            return made
+        told = found
+
+
+def _attachments(report: Report, enclosed: Iterable[Enclosed]) -> list[Any]:
+    weasyprint: Any = importlib.import_module("weasyprint")
     when = report.run.finished_at
-    attachments = [
+    return [
         weasyprint.Attachment(
             file_obj=io.BytesIO(it.content),
             name=it.name,
@@ -167,76 +229,111 @@ def render(report: Report) -> bytes:
         )
         for it in enclosed
     ]
-    with _still(int(when.timestamp())):
-        document = weasyprint.HTML(
-            string=markup(report, enclosed),
-            url_fetcher=_only_fonts(weasyprint, pictures=report.templates.own is not None),
-        )
-        made: bytes = document.write_pdf(pdf_variant="pdf/a-3a", attachments=attachments, finisher=_declare_pdf_ua)
-    return made
 
 
-@contextlib.contextmanager
-def _still(when: int) -> Iterator[None]:
-    """Hold the clock that fontTools writes into the fonts it cuts down, and the garbage collector.
-
-    Layout makes millions of boxes that all stay alive: collecting among them finds nothing, for a quarter of the time.
-    """
-    earlier = os.environ.get("SOURCE_DATE_EPOCH")
-    collecting = gc.isenabled()
-    os.environ["SOURCE_DATE_EPOCH"] = str(when)
-    gc.disable()
-    try:
-        yield
-    finally:
-        if earlier is None:
-            del os.environ["SOURCE_DATE_EPOCH"]
-        else:
-            os.environ["SOURCE_DATE_EPOCH"] = earlier
-        if collecting:
-            gc.enable()
+def markup(report: Report) -> str:
+    """Give the texts of all parts, one after the other, so that a test can look at them."""
+    book = Book(report)
+    return "".join(book.part(pieces, dict.fromkeys(_ORDER, 0)) for pieces in (book.front, *book.body))
 
 
-def markup(report: Report, enclosed: Iterable[Enclosed] = ()) -> str:
-    """Fill the template; apart from `render` so that a test can look at it."""
-    from auditor.report import fonts  # noqa: PLC0415 - needs the font packages, which html and json do not
+class Book:
+    """The report as texts of parts: what all of them share is made once."""
 
-    texts = report.texts
-    environment = page.environment(report)
+    def __init__(self, report: Report, enclosed: Iterable[Enclosed] = ()) -> None:
+        """Cut `report` into parts; `enclosed` is named in it."""
+        from auditor.report import fonts  # noqa: PLC0415 - needs the font packages, which html and json do not
+
+        texts = report.texts
+        css = _css(report)
+        report = _of_framework(report)
+        self._fill = page.filler(report, fonts.drawable())
+        blocks, shown = _capped(report, texts)
+        listed = report.machines if report.pdf_all else report.machines[:MOST_MACHINES]
+        rule_no = {rule.id: f"R-{number:02d}" for number, rule in enumerate(report.rules, start=1)}
+        self.front = [Piece(chapter) for chapter in _FRONT]
+        self.body = _parts({"findings": _cut_blocks(blocks), "population": _cut(listed)})
+        """The rest of the report, part by part."""
+        self._shared: dict[str, Any] = {
+            "css": css,
+            "state": report.state,
+            "expected": _expected(report),
+            "qr": _qr(report),
+            "sections": _sections(texts),
+            "shown": shown,
+            "main_tier": _main_tier(report),
+            "listed": len(listed),
+            "limits": {"rows": MOST_ROWS},
+            "place": functools.partial(_place, report),
+            "groups": population.groups(report),
+            "by_group": functools.partial(population.by_group, report),
+            "lists": population.lists(report),
+            "outside": population.outside(report),
+            "rule_no": rule_no,
+            "sealed": _sealed(report),
+            "numbered": lambda rules: causes.spans((rule_no[rule] for rule in rules), texts),
+            "spans": functools.partial(causes.spans, texts=texts),
+            "steps": [(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
+            "attachments": tuple(enclosed),
+        }
+
+    def part(self, pieces: Sequence[Piece], pages: Mapping[str, int] | None = None) -> str:
+        """Write a part; the front tells the `pages` on which chapters begin, from 1."""
+        return self._fill("pdf.html", **self._shared, pieces=pieces, pages=pages)
+
+    def sheets(self, parts: Sequence[merging.Part]) -> str:
+        """Write what runs along the pages: none on the cover, and a wide one where the page is."""
+        kinds = ["wide" if width > height else "tall" for part in parts for width, height in part.sizes]
+        return self._fill("pdf.sheets.html", **self._shared, sheets=["cover", *kinds[1:]])
+
+
+def _css(report: Report) -> Markup:
+    from auditor.report import fonts  # noqa: PLC0415
+
     fallbacks = ", ".join(f'"{slug}"' for slug in fonts.fallbacks())
     body, table = f'"{fonts.BODY}", {fallbacks}', f'"{fonts.TABLE}", "{fonts.BODY}", {fallbacks}'
-    css = environment.from_string(
-        "{% autoescape false %}" + report.templates.source("pdf.css") + "{% endautoescape %}"
-    ).render(faces=fonts.faces(), body=body, table=table)
-    report = _of_framework(report)
-    blocks, shown = _capped(report, texts)
-    rule_no = {rule.id: f"R-{number:02d}" for number, rule in enumerate(report.rules, start=1)}
-    return page.filled(
-        report,
-        "pdf.html",
-        fonts.drawable(),
-        css=Markup(css + report.templates.source("blocks/style.css")),  # noqa: S704 - with font paths
-        state=report.state,
-        expected=_expected(report),
-        qr=_qr(report),
-        sections=_sections(texts),
-        blocks=blocks,
-        shown=shown,
-        main_tier=_main_tier(report),
-        machines=report.machines[:MOST_MACHINES],
-        limits={"rows": MOST_ROWS},
-        place=functools.partial(_place, report),
-        groups=population.groups(report),
-        by_group=functools.partial(population.by_group, report),
-        lists=population.lists(report),
-        outside=population.outside(report),
-        rule_no=rule_no,
-        sealed=_sealed(report),
-        numbered=lambda rules: causes.spans((rule_no[rule] for rule in rules), texts),
-        spans=functools.partial(causes.spans, texts=texts),
-        steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
-        attachments=tuple(enclosed),
-    )
+    plain = "{% autoescape false %}" + report.templates.source("pdf.css") + "{% endautoescape %}"
+    css = page.environment(report).from_string(plain).render(faces=fonts.faces(), body=body, table=table)
+    return Markup(css + report.templates.source("blocks/style.css"))  # noqa: S704 - with font paths
+
+
+def _parts(long: Mapping[str, Sequence[Sequence[Any]]]) -> list[list[Piece]]:
+    """Divide the chapters behind the front into parts: one ends only where a long chapter is cut."""
+    parts: list[list[Piece]] = [[]]
+    for chapter in _ORDER[len(_FRONT) - 1 :]:
+        slices = long.get(chapter) or [()]
+        for number, rows in enumerate(slices, start=1):
+            if number > 1:
+                parts.append([])
+            parts[-1].append(Piece(chapter, rows, begins=number == 1, ends=number == len(slices)))
+    return parts
+
+
+def _cut(rows: Sequence[Any]) -> list[Sequence[Any]]:
+    """Cut a list into as few slices as may be, of about equal length."""
+    size = _size(len(rows))
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _cut_blocks(blocks: Sequence[Block]) -> list[Sequence[Any]]:
+    """Cut blocks into slices of about as many rows; one that is cut goes on in the next slice."""
+    size = _size(sum(len(block.rows) for block in blocks))
+    slices: list[list[Block]] = []
+    room = 0
+    for block in blocks:
+        begin = 0
+        while begin < len(block.rows):
+            if not room:
+                slices.append([])
+                room = size
+            rows = block.rows[begin : begin + room]
+            slices[-1].append(replace(block, rows=rows, begins=begin == 0))
+            begin, room = begin + len(rows), room - len(rows)
+    return list(slices)
+
+
+def _size(rows: int) -> int:
+    return max(1, math.ceil(rows / max(1, math.ceil(rows / MOST_TOGETHER))))
 
 
 def _of_framework(report: Report) -> Report:
@@ -297,7 +394,7 @@ def _capped(report: Report, texts: wording.Texts) -> tuple[list[Block], int]:
         rows = []
         for row in cause.rows:
             size = 1 + len(row.also)
-            if shown + size > MOST_FINDINGS:
+            if not report.pdf_all and shown + size > MOST_FINDINGS:
                 break
             rows.append(row)
             shown += size
@@ -311,10 +408,11 @@ def _capped(report: Report, texts: wording.Texts) -> tuple[list[Block], int]:
         told = [(row, _details(report, cause, row, own)) for row in rows]
         shared = _shared([parts for _, parts in told])
         told_in = first.setdefault(cause.rule.id, cause.serial)
+        lines = _lines(report, told, shared)
         blocks.append(
             Block(
                 cause,
-                _lines(report, told, shared),
+                lines,
                 len(rows),
                 shared,
                 told_in == cause.serial,
@@ -324,6 +422,7 @@ def _capped(report: Report, texts: wording.Texts) -> tuple[list[Block], int]:
                 _ended((it for row in rows for it in (row.finding, *row.also)), texts),
                 portal,
                 az,
+                len(lines),
             )
         )
     return blocks, shown
@@ -429,32 +528,3 @@ def _qr(report: Report) -> Markup:
         "<title>{2}</title>"
         '<rect width="{0}" height="{0}" fill="#ffffff"/><path d="{1}" fill="#16181b"/></svg>'
     ).format(size, Markup(path), report.texts("words.qr"))  # noqa: S704
-
-
-def _only_fonts(weasyprint: Any, *, pictures: bool) -> Any:
-    """Give a fetcher that reads files of the font packages and nothing else: names in a report load nothing.
-
-    With `pictures`, those too that the user's templates hold as data.
-    """
-    from auditor.report import fonts  # noqa: PLC0415
-
-    allowed = {face.url for face in fonts.faces()}
-
-    class Fetcher(weasyprint.URLFetcher):  # type: ignore[misc]
-        def fetch(self, url: str, headers: Any = None) -> Any:
-            if url not in allowed and not (pictures and url.startswith("data:image/")):
-                message = f"a report loads nothing: {url[:80]}"
-                raise ValueError(message)
-            return super().fetch(url, headers)
-
-    return Fetcher()
-
-
-def _declare_pdf_ua(_document: Any, pdf: Any) -> None:
-    """Add PDF/UA-1 to the metadata: WeasyPrint takes one variant, and the file follows both."""
-    for it in pdf.objects:
-        if getattr(it, "extra", None) and it.extra.get("Type") == "/Metadata":
-            it.stream = [
-                part.replace(b"</rdf:RDF>", _PDF_UA.encode() + b"</rdf:RDF>", 1) if isinstance(part, bytes) else part
-                for part in it.stream
-            ]
