@@ -195,8 +195,8 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
     con = facts.con
     params = dict(book.params[rule.id]) or None
     con.execute(f"CREATE OR REPLACE TEMP TABLE verdict AS {rule.file.sql.strip().rstrip(';')}", params)
-    _check_population(rule, facts)
     kinds = {row[0]: row[1] for row in con.execute("DESCRIBE verdict").fetchall()}
+    _check_population(rule, facts, graded="severity" in kinds)
     columns = [name for name in kinds if name not in _NO_COLUMN_OF_EVIDENCE]
     severity = quote(book.severities[rule.id].value)
     # A severity that the organisation has set holds against the rule's own grading.
@@ -204,50 +204,64 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
         severity = f"coalesce(v.severity, {severity})"
     packed = ", ".join(f"{name} := {_rounded(name, kinds[name])}" for name in columns)
     evidence = f"to_json(struct_pack({packed}))" if columns else "'{}'::JSON"
-    behind = ", ".join(quote(table) for table in _BEHIND.get(rule.file.resource_type, ()))
     con.execute(
         f"""
         COPY (
-            WITH gone AS (
-                     SELECT DISTINCT subscription_id FROM covered
-                     WHERE table_name IN ({behind or "''"}) AND NOT whole
-                 ),
-                 -- What is true of every rule: nothing is said of a list that is not whole, nor by a clock that is
-                 -- wrong, and points that were not drawn for a sample are no failure to read them.
-                 put AS (
-                     SELECT n.resource_no, n.tier, v.resource_id, {severity} AS severity, {evidence} AS evidence,
-                            CASE WHEN s.clock_wrong THEN {quote(CLOCK_REASON)}
-                                 WHEN g.subscription_id IS NOT NULL THEN {quote(GAP_REASON)}
-                                 WHEN v.reason = 'recovery_points_unread' AND l.vm_no IS NOT NULL
-                                 THEN {quote(SAMPLE_REASON)} END AS blind,
+            WITH put AS (
+                     -- Points that were not drawn for a sample are no failure to read them.
+                     SELECT v.*, n.resource_no, n.severity_shift, {severity} AS severity_,
+                            coalesce(n.blind, CASE WHEN v.reason = 'recovery_points_unread' AND n.left_out
+                                                   THEN {quote(SAMPLE_REASON)} END) AS blind,
                             CASE WHEN blind = {quote(SAMPLE_REASON)} AND s.accept_sampling THEN 'not_applicable'
-                                 WHEN blind IS NOT NULL THEN 'unknown' ELSE v.status END AS status,
-                            coalesce(blind, v.reason) AS reason
+                                 WHEN blind IS NOT NULL THEN 'unknown' ELSE v.status END AS status_
                      FROM verdict v
-                     JOIN {rule.file.resource_type} n ON n.resource_id = v.resource_id
+                     JOIN subject_{rule.file.resource_type} n ON n.id_hash = hash(v.resource_id)
                      CROSS JOIN setting s
-                     LEFT JOIN gone g ON g.subscription_id = n.subscription_id
-                     LEFT JOIN protection l ON l.vm_no = n.resource_no AND l.left_out_of_sample
                  ),
                  covering AS (
                      SELECT resource_no, waiver_id, expired FROM waiver WHERE rule = {quote(rule.id)}
                      QUALIFY row_number() OVER (
                          PARTITION BY resource_no ORDER BY expired, expires_on DESC, waiver_id) = 1
                  )
-            SELECT p.resource_no, p.resource_id,
-                   CASE WHEN p.status = 'fail' AND w.expired = false THEN 'waived' ELSE p.status END AS status,
-                   CASE WHEN p.severity = 'info' THEN 'info'
+            SELECT v.resource_no, v.resource_id,
+                   CASE WHEN v.status_ = 'fail' AND w.expired = false THEN 'waived' ELSE v.status_ END AS status,
+                   CASE WHEN v.severity_shift = 0 OR v.severity_ = 'info' THEN v.severity_
                         ELSE {_SHIFTED}[least(greatest(
-                             list_position({_SHIFTED}, p.severity) - coalesce(k.severity_shift, 0), 1), 4)]
+                             list_position({_SHIFTED}, v.severity_) - v.severity_shift, 1), 4)]
                         END AS severity,
-                   p.reason,
-                   CASE WHEN p.status <> 'pass' THEN p.evidence END AS evidence,
-                   CASE WHEN p.status = 'fail' THEN w.waiver_id END AS waiver_id
-            FROM put p
-            LEFT JOIN tier k ON k.tier = p.tier
-            LEFT JOIN covering w ON w.resource_no = p.resource_no
-            ORDER BY p.resource_no
+                   coalesce(v.blind, v.reason) AS reason,
+                   CASE WHEN v.status_ <> 'pass' THEN {evidence} END AS evidence,
+                   CASE WHEN v.status_ = 'fail' THEN w.waiver_id END AS waiver_id
+            FROM put v
+            LEFT JOIN covering w ON w.resource_no = v.resource_no
+            ORDER BY v.resource_no
         ) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd)
+        """
+    )
+
+
+def _lay_subjects(kind: str, con: duckdb.DuckDBPyConnection) -> None:
+    """Lay down, once for all rules about a kind, what is true of each resource of it whatever the rule says.
+
+    Table subject_<kind>: resource_no, id_hash, severity_shift, blind (why nothing can be said), left_out (of a sample).
+    """
+    behind = ", ".join(quote(table) for table in _BEHIND.get(kind, ()))
+    con.execute(
+        f"""
+        CREATE TEMP TABLE IF NOT EXISTS subject_{kind} AS
+        WITH gone AS (
+            SELECT DISTINCT subscription_id FROM covered WHERE table_name IN ({behind or "''"}) AND NOT whole
+        )
+        SELECT n.resource_no, hash(n.resource_id) AS id_hash, coalesce(k.severity_shift, 0) AS severity_shift,
+               -- Nothing is said of a list that is not whole, nor by a clock that is wrong.
+               CASE WHEN s.clock_wrong THEN {quote(CLOCK_REASON)}
+                    WHEN g.subscription_id IS NOT NULL THEN {quote(GAP_REASON)} END AS blind,
+               n.resource_no IN (SELECT vm_no FROM protection WHERE left_out_of_sample) AS left_out
+        FROM {kind} n
+        CROSS JOIN setting s
+        LEFT JOIN gone g ON g.subscription_id = n.subscription_id
+        LEFT JOIN tier k ON k.tier = n.tier
+        ORDER BY n.resource_no
         """
     )
 
@@ -261,31 +275,35 @@ def _rounded(name: str, kind: str) -> str:
     return f"v.{name}"
 
 
-def _check_population(rule: Rule, facts: Facts) -> None:
-    """Demand exactly one row per resource, and only statuses that a rule may give."""
+def _check_population(rule: Rule, facts: Facts, *, graded: bool) -> None:
+    """Demand exactly one row per resource, and only statuses and severities that a rule may give."""
     kind = rule.file.resource_type
-    allowed = ", ".join(quote(status.value) for status in Status if status is not Status.WAIVED)
-    wrong = facts.rows(f"SELECT DISTINCT status FROM verdict WHERE status IS NULL OR status NOT IN ({allowed})")
-    if wrong:
-        said = f"rule {rule.id} gave the status {wrong[0]['status']!r}"
-        raise DocumentError([rule.document.fault(("sql",), said, f"statuses are {allowed}")])
-    if any(row[0] == "severity" for row in facts.con.execute("DESCRIBE verdict").fetchall()):
-        known = ", ".join(quote(severity.value) for severity in Severity)
-        odd = facts.rows(f"SELECT DISTINCT severity FROM verdict WHERE severity NOT IN ({known})")
-        if odd:
-            said = f"rule {rule.id} gave the severity {odd[0]['severity']!r}"
-            raise DocumentError([rule.document.fault(("sql",), said, f"severities are {known}")])
-    counts = facts.rows(
-        f"SELECT (SELECT count(*) FROM verdict) AS given, (SELECT count(*) FROM {kind}) AS wanted, "
-        f"(SELECT coalesce(sum(hash(resource_id)::HUGEINT), 0) FROM verdict) = "
-        f"(SELECT coalesce(sum(hash(resource_id)::HUGEINT), 0) FROM {kind}) AS same"
+    _lay_subjects(kind, facts.con)
+    statuses = ", ".join(quote(status.value) for status in Status if status is not Status.WAIVED)
+    severities = ", ".join(quote(severity.value) for severity in Severity)
+    odd_severity = f"any_value(severity) FILTER (severity NOT IN ({severities}))" if graded else "NULL"
+    found = facts.rows(
+        f"""
+        SELECT v.*, v.given = n.wanted AND v.hashes = n.hashes AS sound
+        FROM (SELECT count(*) AS given, coalesce(sum(hash(resource_id)::HUGEINT), 0) AS hashes,
+                     count(*) FILTER (status IS NULL OR status NOT IN ({statuses})) AS odd_statuses,
+                     any_value(status) FILTER (status NOT IN ({statuses})) AS odd_status,
+                     {odd_severity} AS odd_severity FROM verdict) v,
+             (SELECT count(*) AS wanted, coalesce(sum(id_hash::HUGEINT), 0) AS hashes FROM subject_{kind}) n
+        """
     )[0]
-    if counts["given"] == counts["wanted"] and counts["same"]:
+    if found["odd_statuses"]:
+        said = f"rule {rule.id} gave the status {found['odd_status']!r}"
+        raise DocumentError([rule.document.fault(("sql",), said, f"statuses are {statuses}")])
+    if found["odd_severity"] is not None:
+        said = f"rule {rule.id} gave the severity {found['odd_severity']!r}"
+        raise DocumentError([rule.document.fault(("sql",), said, f"severities are {severities}")])
+    if found["sound"]:
         return
     culprit = facts.rows(
         f"SELECT n.resource_id, count(v.resource_id) AS rows FROM {kind} n LEFT JOIN verdict v USING (resource_id) "
         "GROUP BY 1 HAVING count(v.resource_id) <> 1 ORDER BY 1 LIMIT 1"
     )
     shown = f"; {culprit[0]['resource_id']} has {culprit[0]['rows']} rows" if culprit else ""
-    said = f"rule {rule.id} gave {counts['given']} rows for {counts['wanted']} resources of kind {kind}{shown}"
+    said = f"rule {rule.id} gave {found['given']} rows for {facts.population(kind)} resources of kind {kind}{shown}"
     raise DocumentError([rule.document.fault(("sql",), said, "give exactly one row per resource")])
