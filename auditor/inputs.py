@@ -161,7 +161,7 @@ def _sealed(found: Bundle) -> Files:
 
 
 _proven: dict[str, int] = {}
-"""Digest of rules that passed their tests in this process -> how many these are: the runs of a store share their rules."""
+"""Digest of rules that passed their tests in this process -> how many these are. A store's runs share their rules."""
 
 
 def _proved(files: Files) -> Inputs:

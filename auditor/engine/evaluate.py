@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
+    from auditor.errors import Fault
     from auditor.inventory.facts import Circumstances
     from auditor.rulebook import Rule, Rulebook
 
@@ -36,6 +37,9 @@ GAP_REASON = "resource_table_incomplete"
 CLOCK_REASON = "clock_wrong"
 SAMPLE_REASON = "not_sampled"
 
+_STATUSES = ", ".join(quote(status.value) for status in Status if status is not Status.WAIVED)
+"""What a rule may say."""
+_SEVERITIES = ", ".join(quote(severity.value) for severity in Severity)
 _SHIFTED = "['critical', 'high', 'medium', 'low']"
 """What a class may shift a severity within; info stays info."""
 
@@ -192,11 +196,10 @@ def _copied(facts: Facts, inventory: Path, copies: Path) -> Iterator[Path]:
 
 
 def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
-    con = facts.con
-    params = dict(book.params[rule.id]) or None
-    con.execute(f"CREATE OR REPLACE TEMP TABLE verdict AS {rule.file.sql.strip().rstrip(';')}", params)
-    kinds = {row[0]: row[1] for row in con.execute("DESCRIBE verdict").fetchall()}
-    _check_population(rule, facts, graded="severity" in kinds)
+    con, kind = facts.con, rule.file.resource_type
+    _lay_subjects(kind, con)
+    verdicts, params = rule.file.sql.strip().rstrip(";"), dict(book.params[rule.id]) or None
+    kinds = {row[0]: row[1] for row in con.execute(f"DESCRIBE {verdicts}", params).fetchall()}
     columns = [name for name in kinds if name not in _NO_COLUMN_OF_EVIDENCE]
     severity = quote(book.severities[rule.id].value)
     # A severity that the organisation has set holds against the rule's own grading.
@@ -204,18 +207,22 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
         severity = f"coalesce(v.severity, {severity})"
     packed = ", ".join(f"{name} := {_rounded(name, kinds[name])}" for name in columns)
     evidence = f"to_json(struct_pack({packed}))" if columns else "'{}'::JSON"
+    # What a rule may not say comes out as null, and is told below.
     con.execute(
         f"""
         COPY (
-            WITH put AS (
+            WITH verdict AS ({verdicts}),
+                 put AS (
                      -- Points that were not drawn for a sample are no failure to read them.
                      SELECT v.*, n.resource_no, n.severity_shift, {severity} AS severity_,
                             coalesce(n.blind, CASE WHEN v.reason = 'recovery_points_unread' AND n.left_out
                                                    THEN {quote(SAMPLE_REASON)} END) AS blind,
-                            CASE WHEN blind = {quote(SAMPLE_REASON)} AND s.accept_sampling THEN 'not_applicable'
-                                 WHEN blind IS NOT NULL THEN 'unknown' ELSE v.status END AS status_
+                            CASE WHEN v.status NOT IN ({_STATUSES}) THEN NULL
+                                 WHEN blind = {quote(SAMPLE_REASON)} AND s.accept_sampling THEN 'not_applicable'
+                                 WHEN blind IS NOT NULL AND v.status IS NOT NULL THEN 'unknown'
+                                 ELSE v.status END AS status_
                      FROM verdict v
-                     JOIN subject_{rule.file.resource_type} n ON n.id_hash = hash(v.resource_id)
+                     LEFT JOIN subject_{kind} n ON n.id_hash = hash(v.resource_id)
                      CROSS JOIN setting s
                  ),
                  covering AS (
@@ -225,7 +232,8 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
                  )
             SELECT v.resource_no, v.resource_id,
                    CASE WHEN v.status_ = 'fail' AND w.expired = false THEN 'waived' ELSE v.status_ END AS status,
-                   CASE WHEN v.severity_shift = 0 OR v.severity_ = 'info' THEN v.severity_
+                   CASE WHEN v.severity_ NOT IN ({_SEVERITIES}) THEN NULL
+                        WHEN v.severity_shift = 0 OR v.severity_ = 'info' THEN v.severity_
                         ELSE {_SHIFTED}[least(greatest(
                              list_position({_SHIFTED}, v.severity_) - v.severity_shift, 1), 4)]
                         END AS severity,
@@ -235,9 +243,23 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
             FROM put v
             LEFT JOIN covering w ON w.resource_no = v.resource_no
             ORDER BY v.resource_no
-        ) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd)
-        """
+        ) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1000)
+        """,
+        params,
     )
+    if not _sound(kind, con, path):
+        path.unlink()
+        con.execute(f"CREATE OR REPLACE TEMP TABLE verdict AS {verdicts}", params)
+        raise DocumentError([_fault(rule, facts, graded="severity" in kinds)])
+
+
+def _sound(kind: str, con: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Tell whether there is exactly one row per resource, and each has a status and a severity."""
+    found = con.execute(
+        f"SELECT (SELECT count(*) FROM subject_{kind}), count(*), count(DISTINCT resource_no), count(status), "
+        f"count(severity) FROM read_parquet({quote(str(path))}, hive_partitioning = false)"
+    ).fetchone()
+    return len(set(found or ())) == 1
 
 
 def _lay_subjects(kind: str, con: duckdb.DuckDBPyConnection) -> None:
@@ -275,35 +297,22 @@ def _rounded(name: str, kind: str) -> str:
     return f"v.{name}"
 
 
-def _check_population(rule: Rule, facts: Facts, *, graded: bool) -> None:
-    """Demand exactly one row per resource, and only statuses and severities that a rule may give."""
+def _fault(rule: Rule, facts: Facts, *, graded: bool) -> Fault:
+    """Tell what is wrong with a rule's rows, which lie in the table `verdict`."""
     kind = rule.file.resource_type
-    _lay_subjects(kind, facts.con)
-    statuses = ", ".join(quote(status.value) for status in Status if status is not Status.WAIVED)
-    severities = ", ".join(quote(severity.value) for severity in Severity)
-    odd_severity = f"any_value(severity) FILTER (severity NOT IN ({severities}))" if graded else "NULL"
-    found = facts.rows(
-        f"""
-        SELECT v.*, v.given = n.wanted AND v.hashes = n.hashes AS sound
-        FROM (SELECT count(*) AS given, coalesce(sum(hash(resource_id)::HUGEINT), 0) AS hashes,
-                     count(*) FILTER (status IS NULL OR status NOT IN ({statuses})) AS odd_statuses,
-                     any_value(status) FILTER (status NOT IN ({statuses})) AS odd_status,
-                     {odd_severity} AS odd_severity FROM verdict) v,
-             (SELECT count(*) AS wanted, coalesce(sum(id_hash::HUGEINT), 0) AS hashes FROM subject_{kind}) n
-        """
-    )[0]
-    if found["odd_statuses"]:
-        said = f"rule {rule.id} gave the status {found['odd_status']!r}"
-        raise DocumentError([rule.document.fault(("sql",), said, f"statuses are {statuses}")])
-    if found["odd_severity"] is not None:
-        said = f"rule {rule.id} gave the severity {found['odd_severity']!r}"
-        raise DocumentError([rule.document.fault(("sql",), said, f"severities are {severities}")])
-    if found["sound"]:
-        return
+    odd = facts.rows(f"SELECT status FROM verdict WHERE status IS NULL OR status NOT IN ({_STATUSES}) LIMIT 1")
+    if odd:
+        said = f"rule {rule.id} gave the status {odd[0]['status']!r}"
+        return rule.document.fault(("sql",), said, f"statuses are {_STATUSES}")
+    odd = facts.rows(f"SELECT severity FROM verdict WHERE severity NOT IN ({_SEVERITIES}) LIMIT 1") if graded else []
+    if odd:
+        said = f"rule {rule.id} gave the severity {odd[0]['severity']!r}"
+        return rule.document.fault(("sql",), said, f"severities are {_SEVERITIES}")
     culprit = facts.rows(
         f"SELECT n.resource_id, count(v.resource_id) AS rows FROM {kind} n LEFT JOIN verdict v USING (resource_id) "
         "GROUP BY 1 HAVING count(v.resource_id) <> 1 ORDER BY 1 LIMIT 1"
     )
     shown = f"; {culprit[0]['resource_id']} has {culprit[0]['rows']} rows" if culprit else ""
-    said = f"rule {rule.id} gave {found['given']} rows for {facts.population(kind)} resources of kind {kind}{shown}"
-    raise DocumentError([rule.document.fault(("sql",), said, "give exactly one row per resource")])
+    given, wanted = facts.population("verdict"), facts.population(kind)
+    said = f"rule {rule.id} gave {given} rows for {wanted} resources of kind {kind}{shown}"
+    return rule.document.fault(("sql",), said, "give exactly one row per resource")
