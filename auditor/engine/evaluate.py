@@ -198,7 +198,7 @@ def _copied(facts: Facts, inventory: Path, copies: Path) -> Iterator[Path]:
 def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
     con, kind = facts.con, rule.file.resource_type
     _lay_subjects(kind, con)
-    verdicts, params = rule.file.sql.strip().rstrip(";"), dict(book.params[rule.id]) or None
+    verdicts, params = _bare(rule.file.sql), dict(book.params[rule.id]) or None
     kinds = {row[0]: row[1] for row in con.execute(f"DESCRIBE {verdicts}", params).fetchall()}
     columns = [name for name in kinds if name not in _NO_COLUMN_OF_EVIDENCE]
     severity = quote(book.severities[rule.id].value)
@@ -211,7 +211,8 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
     con.execute(
         f"""
         COPY (
-            WITH verdict AS ({verdicts}),
+            WITH verdict AS ({verdicts}
+                 ),
                  put AS (
                      -- Points that were not drawn for a sample are no failure to read them.
                      SELECT v.*, n.resource_no, n.severity_shift, {severity} AS severity_,
@@ -251,6 +252,12 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
         path.unlink()
         con.execute(f"CREATE OR REPLACE TEMP TABLE verdict AS {verdicts}", params)
         raise DocumentError([_fault(rule, facts, graded="severity" in kinds)])
+
+
+def _bare(sql: str) -> str:
+    """Give one SELECT without the semicolon behind it; a comment may be its last line."""
+    ends = (at for at, kind in duckdb.tokenize(sql) if kind == duckdb.token_type.operator and sql[at] == ";")
+    return sql[: next(ends, len(sql))]
 
 
 def _sound(kind: str, con: duckdb.DuckDBPyConnection, path: Path) -> bool:

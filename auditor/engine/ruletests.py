@@ -6,6 +6,7 @@ A rule is read by the gate and runs its tests in a room of its own (engine/sandb
 from __future__ import annotations
 
 import builtins
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from auditor.inventory.facts import Facts
 from auditor.rulebook import gate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
     from auditor.rulebook import Rule
@@ -42,7 +43,8 @@ class Outcome:
     """What came out otherwise than expected; empty where the test passed."""
 
 
-def open_tables() -> dict[str, list[str]]:
+@functools.cache
+def open_tables() -> Mapping[str, list[str]]:
     """Give the tables open to rules with their column names, as the gate wants them."""
     return {name: [column.name for column in columns] for name, columns in facts.tables().items()}
 
