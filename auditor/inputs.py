@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor import rulebook, standard
+from auditor.bundle import digest_of
 from auditor.engine import ruletests
-from auditor.errors import DocumentError, UsageError
-from auditor.inventory.database import DISK_ERRORS
+from auditor.errors import DocumentError
 from auditor.rulebook import frameworks, loosening
 from auditor.standard import evidence as proof
 
@@ -160,16 +160,26 @@ def _sealed(found: Bundle) -> Files:
     )
 
 
+_proven: dict[str, int] = {}
+"""Digest of rules that passed their tests in this process -> how many these are. A store's runs share their rules."""
+
+
 def _proved(files: Files) -> Inputs:
-    """Read the files and run the rules' own tests."""
-    try:
-        with ruletests.Proving() as proving:  # begins at once, so that its process starts while files are read
-            found = files.read()
-            proofs = list(proving.prove(found.book.rules, found.standard))
-    except DISK_ERRORS as error:  # the rules' tests need tables of their own for a moment
-        said = f"the temporary folder {tempfile.gettempdir()} cannot be written: {str(error).splitlines()[0]}"
-        raise UsageError(said, "make room there, or set TMPDIR to another folder") from error
+    """Read the files and run the rules' own tests, unless just these rules have passed them a moment ago."""
+    with ExitStack() as stack:
+        # Begins at once, so that its process starts while files are read.
+        proving = None if _proven else stack.enter_context(ruletests.Proving())
+        found = files.read()
+        digest = digest_of(found.standard.digest, *(rule.text for rule in found.book.rules))
+        if digest not in _proven:
+            _proven[digest] = _prove(proving or stack.enter_context(ruletests.Proving()), found)
+    return replace(found, self_test={"passed": _proven[digest], "failed": 0})
+
+
+def _prove(proving: ruletests.Proving, found: Inputs) -> int:
+    """Run the rules' own tests; give their number."""
+    proofs = list(proving.prove(found.book.rules, found.standard))
     faults = [fault for it in proofs for fault in (*it.faults, *ruletests.faults(it.rule, it.outcomes))]
     if faults:
         raise DocumentError(faults)
-    return replace(found, self_test={"passed": sum(len(it.outcomes) for it in proofs), "failed": 0})
+    return sum(len(it.outcomes) for it in proofs)

@@ -38,6 +38,14 @@ def book() -> rulebook.Rulebook:
     return rulebook.read(whole=True)
 
 
+@functools.cache
+def outcomes(rule_id: str) -> dict[str, ruletests.Outcome]:
+    """Run all tests of a rule at once; give them by name."""
+    rule = book().get(rule_id)
+    gate.demand([rule], ruletests.open_tables())
+    return {outcome.name: outcome for outcome in ruletests.run(rule, empty())}
+
+
 class RuleFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         rule = book().get(self.path.stem)
@@ -47,11 +55,9 @@ class RuleFile(pytest.File):
 
 class RuleTestItem(pytest.Item):
     def runtest(self) -> None:
-        rule = book().get(self.path.stem)
-        gate.demand([rule], ruletests.open_tables())
-        outcome = next(o for o in ruletests.run(rule, empty()) if o.name == self.name)
-        if outcome.failures:
-            pytest.fail("\n".join(outcome.failures), pytrace=False)
+        failures = outcomes(self.path.stem)[self.name].failures
+        if failures:
+            pytest.fail("\n".join(failures), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, 0, self.name

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
+    from auditor.errors import Fault
     from auditor.inventory.facts import Circumstances
     from auditor.rulebook import Rule, Rulebook
 
@@ -36,6 +37,9 @@ GAP_REASON = "resource_table_incomplete"
 CLOCK_REASON = "clock_wrong"
 SAMPLE_REASON = "not_sampled"
 
+_STATUSES = ", ".join(quote(status.value) for status in Status if status is not Status.WAIVED)
+"""What a rule may say."""
+_SEVERITIES = ", ".join(quote(severity.value) for severity in Severity)
 _SHIFTED = "['critical', 'high', 'medium', 'low']"
 """What a class may shift a severity within; info stays info."""
 
@@ -192,11 +196,10 @@ def _copied(facts: Facts, inventory: Path, copies: Path) -> Iterator[Path]:
 
 
 def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
-    con = facts.con
-    params = dict(book.params[rule.id]) or None
-    con.execute(f"CREATE OR REPLACE TEMP TABLE verdict AS {rule.file.sql.strip().rstrip(';')}", params)
-    _check_population(rule, facts)
-    kinds = {row[0]: row[1] for row in con.execute("DESCRIBE verdict").fetchall()}
+    con, kind = facts.con, rule.file.resource_type
+    _lay_subjects(kind, con)
+    verdicts, params = _bare(rule.file.sql), dict(book.params[rule.id]) or None
+    kinds = {row[0]: row[1] for row in con.execute(f"DESCRIBE {verdicts}", params).fetchall()}
     columns = [name for name in kinds if name not in _NO_COLUMN_OF_EVIDENCE]
     severity = quote(book.severities[rule.id].value)
     # A severity that the organisation has set holds against the rule's own grading.
@@ -204,50 +207,90 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
         severity = f"coalesce(v.severity, {severity})"
     packed = ", ".join(f"{name} := {_rounded(name, kinds[name])}" for name in columns)
     evidence = f"to_json(struct_pack({packed}))" if columns else "'{}'::JSON"
-    behind = ", ".join(quote(table) for table in _BEHIND.get(rule.file.resource_type, ()))
+    # What a rule may not say comes out as null, and is told below.
     con.execute(
         f"""
         COPY (
-            WITH gone AS (
-                     SELECT DISTINCT subscription_id FROM covered
-                     WHERE table_name IN ({behind or "''"}) AND NOT whole
+            WITH verdict AS ({verdicts}
                  ),
-                 -- What is true of every rule: nothing is said of a list that is not whole, nor by a clock that is
-                 -- wrong, and points that were not drawn for a sample are no failure to read them.
                  put AS (
-                     SELECT n.resource_no, n.tier, v.resource_id, {severity} AS severity, {evidence} AS evidence,
-                            CASE WHEN s.clock_wrong THEN {quote(CLOCK_REASON)}
-                                 WHEN g.subscription_id IS NOT NULL THEN {quote(GAP_REASON)}
-                                 WHEN v.reason = 'recovery_points_unread' AND l.vm_no IS NOT NULL
-                                 THEN {quote(SAMPLE_REASON)} END AS blind,
-                            CASE WHEN blind = {quote(SAMPLE_REASON)} AND s.accept_sampling THEN 'not_applicable'
-                                 WHEN blind IS NOT NULL THEN 'unknown' ELSE v.status END AS status,
-                            coalesce(blind, v.reason) AS reason
+                     -- Points that were not drawn for a sample are no failure to read them.
+                     SELECT v.*, n.resource_no, n.severity_shift, {severity} AS severity_,
+                            coalesce(n.blind, CASE WHEN v.reason = 'recovery_points_unread' AND n.left_out
+                                                   THEN {quote(SAMPLE_REASON)} END) AS blind,
+                            CASE WHEN v.status NOT IN ({_STATUSES}) THEN NULL
+                                 WHEN blind = {quote(SAMPLE_REASON)} AND s.accept_sampling THEN 'not_applicable'
+                                 WHEN blind IS NOT NULL AND v.status IS NOT NULL THEN 'unknown'
+                                 ELSE v.status END AS status_
                      FROM verdict v
-                     JOIN {rule.file.resource_type} n ON n.resource_id = v.resource_id
+                     LEFT JOIN subject_{kind} n ON n.id_hash = hash(v.resource_id)
                      CROSS JOIN setting s
-                     LEFT JOIN gone g ON g.subscription_id = n.subscription_id
-                     LEFT JOIN protection l ON l.vm_no = n.resource_no AND l.left_out_of_sample
                  ),
                  covering AS (
                      SELECT resource_no, waiver_id, expired FROM waiver WHERE rule = {quote(rule.id)}
                      QUALIFY row_number() OVER (
                          PARTITION BY resource_no ORDER BY expired, expires_on DESC, waiver_id) = 1
                  )
-            SELECT p.resource_no, p.resource_id,
-                   CASE WHEN p.status = 'fail' AND w.expired = false THEN 'waived' ELSE p.status END AS status,
-                   CASE WHEN p.severity = 'info' THEN 'info'
+            SELECT v.resource_no, v.resource_id,
+                   CASE WHEN v.status_ = 'fail' AND w.expired = false THEN 'waived' ELSE v.status_ END AS status,
+                   CASE WHEN v.severity_ NOT IN ({_SEVERITIES}) THEN NULL
+                        WHEN v.severity_shift = 0 OR v.severity_ = 'info' THEN v.severity_
                         ELSE {_SHIFTED}[least(greatest(
-                             list_position({_SHIFTED}, p.severity) - coalesce(k.severity_shift, 0), 1), 4)]
+                             list_position({_SHIFTED}, v.severity_) - v.severity_shift, 1), 4)]
                         END AS severity,
-                   p.reason,
-                   CASE WHEN p.status <> 'pass' THEN p.evidence END AS evidence,
-                   CASE WHEN p.status = 'fail' THEN w.waiver_id END AS waiver_id
-            FROM put p
-            LEFT JOIN tier k ON k.tier = p.tier
-            LEFT JOIN covering w ON w.resource_no = p.resource_no
-            ORDER BY p.resource_no
-        ) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd)
+                   coalesce(v.blind, v.reason) AS reason,
+                   CASE WHEN v.status_ <> 'pass' THEN {evidence} END AS evidence,
+                   CASE WHEN v.status_ = 'fail' THEN w.waiver_id END AS waiver_id
+            FROM put v
+            LEFT JOIN covering w ON w.resource_no = v.resource_no
+            ORDER BY v.resource_no
+        ) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1000)
+        """,
+        params,
+    )
+    if not _sound(kind, con, path):
+        path.unlink()
+        con.execute(f"CREATE OR REPLACE TEMP TABLE verdict AS {verdicts}", params)
+        raise DocumentError([_fault(rule, facts, graded="severity" in kinds)])
+
+
+def _bare(sql: str) -> str:
+    """Give one SELECT without the semicolon behind it; a comment may be its last line."""
+    ends = (at for at, kind in duckdb.tokenize(sql) if kind == duckdb.token_type.operator and sql[at] == ";")
+    return sql[: next(ends, len(sql))]
+
+
+def _sound(kind: str, con: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Tell whether there is exactly one row per resource, and each has a status and a severity."""
+    found = con.execute(
+        f"SELECT (SELECT count(*) FROM subject_{kind}), count(*), count(DISTINCT resource_no), count(status), "
+        f"count(severity) FROM read_parquet({quote(str(path))}, hive_partitioning = false)"
+    ).fetchone()
+    return len(set(found or ())) == 1
+
+
+def _lay_subjects(kind: str, con: duckdb.DuckDBPyConnection) -> None:
+    """Lay down, once for all rules about a kind, what is true of each resource of it whatever the rule says.
+
+    Table subject_<kind>: resource_no, id_hash, severity_shift, blind (why nothing can be said), left_out (of a sample).
+    """
+    behind = ", ".join(quote(table) for table in _BEHIND.get(kind, ()))
+    con.execute(
+        f"""
+        CREATE TEMP TABLE IF NOT EXISTS subject_{kind} AS
+        WITH gone AS (
+            SELECT DISTINCT subscription_id FROM covered WHERE table_name IN ({behind or "''"}) AND NOT whole
+        )
+        SELECT n.resource_no, hash(n.resource_id) AS id_hash, coalesce(k.severity_shift, 0) AS severity_shift,
+               -- Nothing is said of a list that is not whole, nor by a clock that is wrong.
+               CASE WHEN s.clock_wrong THEN {quote(CLOCK_REASON)}
+                    WHEN g.subscription_id IS NOT NULL THEN {quote(GAP_REASON)} END AS blind,
+               n.resource_no IN (SELECT vm_no FROM protection WHERE left_out_of_sample) AS left_out
+        FROM {kind} n
+        CROSS JOIN setting s
+        LEFT JOIN gone g ON g.subscription_id = n.subscription_id
+        LEFT JOIN tier k ON k.tier = n.tier
+        ORDER BY n.resource_no
         """
     )
 
@@ -261,31 +304,22 @@ def _rounded(name: str, kind: str) -> str:
     return f"v.{name}"
 
 
-def _check_population(rule: Rule, facts: Facts) -> None:
-    """Demand exactly one row per resource, and only statuses that a rule may give."""
+def _fault(rule: Rule, facts: Facts, *, graded: bool) -> Fault:
+    """Tell what is wrong with a rule's rows, which lie in the table `verdict`."""
     kind = rule.file.resource_type
-    allowed = ", ".join(quote(status.value) for status in Status if status is not Status.WAIVED)
-    wrong = facts.rows(f"SELECT DISTINCT status FROM verdict WHERE status IS NULL OR status NOT IN ({allowed})")
-    if wrong:
-        said = f"rule {rule.id} gave the status {wrong[0]['status']!r}"
-        raise DocumentError([rule.document.fault(("sql",), said, f"statuses are {allowed}")])
-    if any(row[0] == "severity" for row in facts.con.execute("DESCRIBE verdict").fetchall()):
-        known = ", ".join(quote(severity.value) for severity in Severity)
-        odd = facts.rows(f"SELECT DISTINCT severity FROM verdict WHERE severity NOT IN ({known})")
-        if odd:
-            said = f"rule {rule.id} gave the severity {odd[0]['severity']!r}"
-            raise DocumentError([rule.document.fault(("sql",), said, f"severities are {known}")])
-    counts = facts.rows(
-        f"SELECT (SELECT count(*) FROM verdict) AS given, (SELECT count(*) FROM {kind}) AS wanted, "
-        f"(SELECT coalesce(sum(hash(resource_id)::HUGEINT), 0) FROM verdict) = "
-        f"(SELECT coalesce(sum(hash(resource_id)::HUGEINT), 0) FROM {kind}) AS same"
-    )[0]
-    if counts["given"] == counts["wanted"] and counts["same"]:
-        return
+    odd = facts.rows(f"SELECT status FROM verdict WHERE status IS NULL OR status NOT IN ({_STATUSES}) LIMIT 1")
+    if odd:
+        said = f"rule {rule.id} gave the status {odd[0]['status']!r}"
+        return rule.document.fault(("sql",), said, f"statuses are {_STATUSES}")
+    odd = facts.rows(f"SELECT severity FROM verdict WHERE severity NOT IN ({_SEVERITIES}) LIMIT 1") if graded else []
+    if odd:
+        said = f"rule {rule.id} gave the severity {odd[0]['severity']!r}"
+        return rule.document.fault(("sql",), said, f"severities are {_SEVERITIES}")
     culprit = facts.rows(
         f"SELECT n.resource_id, count(v.resource_id) AS rows FROM {kind} n LEFT JOIN verdict v USING (resource_id) "
         "GROUP BY 1 HAVING count(v.resource_id) <> 1 ORDER BY 1 LIMIT 1"
     )
     shown = f"; {culprit[0]['resource_id']} has {culprit[0]['rows']} rows" if culprit else ""
-    said = f"rule {rule.id} gave {counts['given']} rows for {counts['wanted']} resources of kind {kind}{shown}"
-    raise DocumentError([rule.document.fault(("sql",), said, "give exactly one row per resource")])
+    given, wanted = facts.population("verdict"), facts.population(kind)
+    said = f"rule {rule.id} gave {given} rows for {wanted} resources of kind {kind}{shown}"
+    return rule.document.fault(("sql",), said, "give exactly one row per resource")

@@ -6,8 +6,7 @@ A rule is read by the gate and runs its tests in a room of its own (engine/sandb
 from __future__ import annotations
 
 import builtins
-import errno
-import tempfile
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,12 @@ from auditor.engine import querygate
 from auditor.engine.sandbox import MB, ChildError, Limits, Room, SandboxError
 from auditor.errors import DocumentError, Fault
 from auditor.inventory import facts
-from auditor.inventory.database import DISK_ERRORS, lock
+from auditor.inventory.database import lock
 from auditor.inventory.facts import Facts
 from auditor.rulebook import gate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
     from auditor.rulebook import Rule
@@ -44,7 +43,8 @@ class Outcome:
     """What came out otherwise than expected; empty where the test passed."""
 
 
-def open_tables() -> dict[str, list[str]]:
+@functools.cache
+def open_tables() -> Mapping[str, list[str]]:
     """Give the tables open to rules with their column names, as the gate wants them."""
     return {name: [column.name for column in columns] for name, columns in facts.tables().items()}
 
@@ -118,7 +118,6 @@ class Proving:
     def __init__(self, limits: Limits = LIMITS) -> None:
         """Open the room."""
         self._limits = limits
-        self._scratch = tempfile.TemporaryDirectory(prefix="auditor-")
         self._room = Room(Prover, limits)
 
     def __enter__(self) -> Self:
@@ -128,7 +127,6 @@ class Proving:
     def __exit__(self, *_: object) -> None:
         """Close the room."""
         self._room.__exit__()
-        self._scratch.cleanup()
 
     def prove(self, rules: Sequence[Rule], standard: Standard, *, lint: bool = False) -> Iterator[Proof]:
         """Gate the rules and run their tests, one rule after the other.
@@ -141,7 +139,6 @@ class Proving:
             lint: True looks closer at each rule instead of running its tests.
 
         Raises:
-            OSError, duckdb.Error: the temporary folder can't be written.
             SandboxError: the tables could not be laid out.
         """
         prepared = False
@@ -165,7 +162,7 @@ class Proving:
                 raise error.like(duckdb, builtins) from error
 
     def _prepare(self, rules: Sequence[Rule], standard: Standard) -> None:
-        told = (tuple(rules), standard, self._scratch.name, self._limits.memory)
+        told = (tuple(rules), standard, self._limits.memory)
         self._room.prepare(told, what="laying out empty tables for the rules' tests")
 
 
@@ -174,8 +171,7 @@ class Prover:
 
     def __init__(self, setup: Any) -> None:
         """Lay out the tables."""
-        self._rules, standard, scratch, memory = setup
-        tempfile.tempdir = scratch  # the parent clears it away, even when this process is killed
+        self._rules, standard, memory = setup
         self._empty = Facts.empty(standard)
         gate.warm_up()
         lock(self._empty.con, memory)
@@ -193,8 +189,6 @@ class Prover:
             yield [(outcome.name, outcome.failures) for outcome in ([] if lint else run(rule, self._empty))]
         except duckdb.OutOfMemoryException as error:
             raise MemoryError from error
-        except DISK_ERRORS as error:
-            raise OSError(errno.EIO, str(error).splitlines()[0]) from error
 
 
 def _run(rule: Rule, number: int, empty: Facts) -> list[str]:
@@ -206,8 +200,8 @@ def _run(rule: Rule, number: int, empty: Facts) -> list[str]:
             _insert(rule, number, con, table, rows)
         params = {name: param.default for name, param in rule.file.params.items()} | test.params
         found = empty.rows(rule.file.sql, params or None)
-    except (duckdb.IOException, duckdb.TransactionException, duckdb.OutOfMemoryException):
-        raise  # the disk's fault, not the rule's; or told as what it is
+    except duckdb.OutOfMemoryException:
+        raise  # told as what it is
     except duckdb.Error as error:
         said = str(error).splitlines()[0]
         raise DocumentError([rule.document.fault(("sql",), f"SQL: {said}")]) from error

@@ -103,31 +103,29 @@ class Facts:
             path = folder / f"{table.name}.parquet"
             rows = f"SELECT * FROM read_parquet({quote(str(path))}, hive_partitioning = false)"
             con.execute(f"CREATE VIEW raw.{table.name} AS {rows}")
-        _inputs(con, given)
-        lay_keys(con)
-        con.execute(_sql("resources"))
-        for step in _steps(given.standard, only):
-            con.execute(step)
+        _lay(con, given, only)
         return cls(con, scratch)
 
     @classmethod
     def empty(cls, standard: Standard) -> Facts:
         """Build all tables without rows."""
-        moment = datetime(2026, 1, 1, tzinfo=UTC)
-        with tempfile.TemporaryDirectory() as folder:
-            store.build(Path(folder), lambda _table: (), moment)
-            facts = cls.open(Path(folder), Circumstances(moment, standard))
-            # What is a view over Parquet in a bundle must here take rows; the classes are there already.
-            for name in tables():
-                facts.con.execute(f"CREATE TABLE filled_{name} AS SELECT * FROM {name} LIMIT 0")
-            for name in reversed(tables()):
-                kind = facts.con.execute(
-                    f"SELECT table_type FROM information_schema.tables WHERE table_name = '{name}'"
-                )
-                found = kind.fetchone()
-                facts.con.execute(f"DROP {'VIEW' if found and found[0] == 'VIEW' else 'TABLE'} {name}")
-                facts.con.execute(f"ALTER TABLE filled_{name} RENAME TO {name}")
-            return facts
+        con = connect()
+        con.execute("CREATE SCHEMA raw")
+        con.execute("SET schema = 'raw'")
+        store.lay_empty(con)
+        con.execute("SET schema = 'main'")
+        _lay(con, Circumstances(datetime(2026, 1, 1, tzinfo=UTC), standard))
+        # What is a view in a bundle must here take rows; and some tables have rows already, such as the classes.
+        views = {name for (name,) in con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()}
+        for name in tables():
+            if name in views:
+                con.execute(f"CREATE TABLE filled_{name} AS SELECT * FROM {name} LIMIT 0")
+            else:
+                con.execute(f"DELETE FROM {name}")
+        for name in views & tables().keys():
+            con.execute(f"DROP VIEW {name}")
+            con.execute(f"ALTER TABLE filled_{name} RENAME TO {name}")
+        return cls(con, None)
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query; give its rows as dicts. Moments must be cast to text by the query."""
@@ -206,6 +204,15 @@ def _steps(standard: Standard, only: Collection[str] | None) -> Iterator[str]:
             if wanted is not None:
                 wanted.update(_READ.findall(step))
     return reversed(chosen)
+
+
+def _lay(con: duckdb.DuckDBPyConnection, given: Circumstances, only: Collection[str] | None = None) -> None:
+    """Build the views over `raw`: all of them, or these with what they rest on."""
+    _inputs(con, given)
+    lay_keys(con)
+    con.execute(_sql("resources"))
+    for step in _steps(given.standard, only):
+        con.execute(step)
 
 
 def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:

@@ -34,6 +34,7 @@ BATCH_BYTES = 8 << 20
 """Response text handed to DuckDB at once: large enough to be worth a statement, small enough to keep memory flat."""
 AT_ONCE = 2
 """Batches under way at the same time."""
+_ZONES = "CREATE TABLE zone (name VARCHAR, offset_minutes INTEGER)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def build(folder: Path, pages: Callable[[str], Iterable[Page]], as_of: datetime)
         con = connect(str(Path(scratch) / "load.duckdb"), spill=Path(scratch), memory=MEMORY)
         con.execute(f"SET {few_threads()}")
         con.execute("SET preserve_insertion_order = false")
-        con.execute("CREATE TABLE zone (name VARCHAR, offset_minutes INTEGER)")
+        con.execute(_ZONES)
         for table in catalogue.tables():
             _stage(con, table, pages(table.name))
             if table.name == "backup_policy":
@@ -73,7 +74,18 @@ def build(folder: Path, pages: Callable[[str], Iterable[Page]], as_of: datetime)
     return counts
 
 
-def _stage(con: duckdb.DuckDBPyConnection, table: Table, pages: Iterable[Page]) -> None:
+def lay_empty(con: duckdb.DuckDBPyConnection) -> None:
+    """Create every table of the catalogue in the current schema, without rows."""
+    con.execute(_ZONES)
+    for table in catalogue.tables():
+        _form(con, table)
+        con.execute(f"CREATE TABLE {table.name} AS {_finished(table, 0)}")
+        con.execute("DROP TABLE staged")
+    con.execute("DROP TABLE zone")
+
+
+def _form(con: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
+    """Create the table `staged`, still without rows; give the SELECT that fills it by the source of the answers."""
     source = {
         kind: _bare(table.shape_of(kind)).replace(
             "FROM page", f"FROM (SELECT unnest($1) AS subject_no, {kind!r} AS source, unnest($2) AS body)"
@@ -81,6 +93,11 @@ def _stage(con: duckdb.DuckDBPyConnection, table: Table, pages: Iterable[Page]) 
         for kind in ("graph", "rest")
     }
     con.execute(f"CREATE TABLE staged AS SELECT * FROM ({source['graph']}) LIMIT 0", [[0], ["{}"]])
+    return source
+
+
+def _stage(con: duckdb.DuckDBPyConnection, table: Table, pages: Iterable[Page]) -> None:
+    source = _form(con, table)
 
     def insert(batch: _Batch) -> None:
         with con.cursor() as own:
@@ -152,13 +169,19 @@ def _batches(pages: Iterable[Page], number: Callable[[str | None], int]) -> Iter
         yield batch
 
 
-def _finish(con: duckdb.DuckDBPyConnection, table: Table, path: Path, offset: int) -> None:
+def _finished(table: Table, offset: int) -> str:
+    """Give the SELECT of a table's final rows out of `staged`, numbered from `offset` on where it is keyed."""
     select = _bare(table.finish)
-    if table.keyed:
-        select = (
-            f"SELECT ({offset} + row_number() OVER (ORDER BY resource_id))::INTEGER AS resource_no, * "
-            f"FROM ({select}) WHERE resource_id IS NOT NULL"
-        )
+    if not table.keyed:
+        return select
+    return (
+        f"SELECT ({offset} + row_number() OVER (ORDER BY resource_id))::INTEGER AS resource_no, * "
+        f"FROM ({select}) WHERE resource_id IS NOT NULL"
+    )
+
+
+def _finish(con: duckdb.DuckDBPyConnection, table: Table, path: Path, offset: int) -> None:
+    select = _finished(table, offset)
     columns = {row[0] for row in con.execute("DESCRIBE staged").fetchall()}
     order = "resource_no" if table.keyed else "item_no, point_at DESC, resource_name" if "item_no" in columns else "ALL"
     con.execute(f"COPY ({select} ORDER BY {order}) TO '{_sql_path(path)}' (FORMAT parquet, COMPRESSION zstd)")

@@ -195,6 +195,12 @@ tests: []
         ("SELECT v.resource_id, 'pass' AS status, 'x' AS reason FROM vm v, vm w", "gave 4 rows for 2"),
         ("SELECT 'z' AS resource_id, 'pass' AS status, 'x' AS reason FROM vm v", "gave 2 rows for 2"),
         ("SELECT v.resource_id, v.resource_name AS status, 'x' AS reason FROM vm v", "gave the status"),
+        ("SELECT v.resource_id, 'waived' AS status, 'x' AS reason FROM vm v", "gave the status 'waived'"),
+        ("SELECT v.resource_id, nullif('x', 'x') AS status, 'x' AS reason FROM vm v", "gave the status None"),
+        (
+            "SELECT w.resource_id, 'pass' AS status, 'x' AS reason FROM vm v, vm w WHERE w.resource_name = 'a'",
+            "gave 2 rows for 2",
+        ),
         (
             "SELECT v.resource_id, 'pass' AS status, 'x' AS reason, 'bad' AS severity FROM vm v",
             "gave the severity 'bad'",
@@ -215,6 +221,16 @@ def test_a_rule_that_breaks_its_contract_is_named_with_its_line(tmp_path: Path, 
         judged(tmp_path, [vm("a"), vm("b")], book=book)
     assert told in str(caught.value)
     assert "vm-bad-rule.yaml:8" in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["", ";", "; -- done", " -- done", "\n  ;\n  /* ; */"])
+def test_a_rules_sql_may_end_as_it_likes(tmp_path: Path, end: str) -> None:
+    (tmp_path / "own" / "protection").mkdir(parents=True)
+    text = BAD.format(id="vm-good-rule", sql=f"  SELECT v.resource_id, 'pass' AS status, ';' AS reason FROM vm v{end}")
+    (tmp_path / "own" / "protection" / "vm-good-rule.yaml").write_text(text)
+    book = rulebook.read([tmp_path / "own"], shipped=False)
+    rows = judged(tmp_path, [vm("a"), vm("b")], book=book)["vm-good-rule"]
+    assert [(row["status"], row["reason"]) for row in rows.values()] == [("pass", ";")] * 2
 
 
 def test_a_vm_of_unknown_age_has_no_grace(tmp_path: Path) -> None:
