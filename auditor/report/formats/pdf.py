@@ -202,17 +202,21 @@ def render(report: Report, processes: int | None = None) -> bytes:
     return merging.merge(parts, typeset.sheets(text("running lines", book.sheets(parts))))
 
 
+_MOST_TRIES = 5
+
+
 def _settled(front: Callable[[Mapping[str, int]], merging.Part], body: Sequence[merging.Part]) -> merging.Part:
     """Lay the front out until the pages that it tells are those on which the chapters begin."""
     from auditor.report import merging  # noqa: PLC0415
 
     told = {"summary": 2, "contents": 3} | merging.pages(body, after=_FRONT_PAGES)
-    while True:
+    for _ in range(_MOST_TRIES):
         made = front(told)
         found = merging.pages([made, *body])
         if all(found[key] == told[key] for key in told):
             return made
         told = found
+    raise RuntimeError("the page numbers of the front do not settle")  # numbers as wide as a line, which none are
 
 
 def _attachments(report: Report, enclosed: Iterable[Enclosed]) -> list[Any]:
