@@ -193,10 +193,9 @@ def render(report: Report, processes: int | None = None) -> bytes:
         len(book.body),
         processes,
     )
-    attachments = _attachments(report, enclosed)
 
     def front(pages: Mapping[str, int]) -> merging.Part:
-        return typeset.part(text("front", book.part(book.front, pages)), attachments)
+        return typeset.part(text("front", book.part(book.front, pages)), _attachments(report, enclosed))
 
     parts = [_settled(front, body), *body]
     return merging.merge(parts, typeset.sheets(text("running lines", book.sheets(parts))))
