@@ -91,3 +91,23 @@ def test_a_key_that_is_none_is_wrong_input(
     told = auditor("report", alone, *given, "--report", "json")
     assert told.code == 2
     assert said in told.err
+
+
+def test_a_wrong_framework_is_told_before_anything_is_collected(
+    auditor: Auditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDITOR_TOKEN", "t")
+    told = auditor(
+        "audit",
+        "--arm-endpoint",
+        "http://127.0.0.1:9",
+        "--store",
+        tmp_path / "s",
+        "--framework",
+        "x",
+        "--report",
+        "json",
+    )
+    assert told.code == 2
+    assert "--framework x" in told.err
+    assert not list(tmp_path.glob("s/run=*"))
