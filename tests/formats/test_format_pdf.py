@@ -19,7 +19,6 @@ import pytest
 
 from auditor.model import Status
 from auditor.report import formats, typeset, view, wording
-from auditor.report.formats import json as record
 from auditor.report.formats import pdf
 from tests.formats import sample
 
