@@ -64,7 +64,7 @@ _ORDER = ("summary", "contents", *_NUMBERED[1:], *_LETTERED, "signoff", "verify"
 
 _FRONT = ("cover", "summary", "contents")
 """Laid out last, because it tells the pages of the rest."""
-_FRONT_PAGES = 4
+_FRONT_PAGES = 5
 """So many are the rule; where they are more or fewer, the front is laid out twice."""
 
 
