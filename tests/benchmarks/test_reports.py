@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
+import resource
 import time
 from typing import TYPE_CHECKING
-=======
-import resource
->>>>>>> pdfengine
 
 import pytest
 
@@ -45,7 +42,6 @@ def test_reports(kind: str, findings: int) -> None:
     assert body
 
 
-<<<<<<< HEAD
 def test_page_of_a_hundred_thousand_findings(tmp_path: Path) -> None:
     target = tmp_path / "report.html"
     target.write_bytes(formats.find("html").render(view.build(sample.results(findings=100_000))))
@@ -70,8 +66,8 @@ def test_page_of_a_hundred_thousand_findings(tmp_path: Path) -> None:
             )
             assert page.inner_text("#panel-title") == name
             page.close()
-=======
+
+
 def _seconds() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(it.ru_utime + it.ru_stime for it in used)
->>>>>>> pdfengine
