@@ -249,7 +249,7 @@ def test_nothing_is_left_out_where_all_is_asked_for(monkeypatch: pytest.MonkeyPa
     results = sample.results(60)
     few, many = (pdf.markup(view.build(results, view.Presentation(pdf_all=it))) for it in (False, True))
     assert "10 of 60 VMs are shown; all are in the attached" in few
-    assert len(re.findall("<td>VM-", few)) == 10
+    assert len(re.findall("<tr><td>VM-", few)) == 10
     assert "60 of 60 VMs are shown." in many
     report = view.build(results)
     assert f"{report.told} of {report.told} findings are shown, worst first." in many
