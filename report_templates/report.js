@@ -33,7 +33,7 @@
   const statusWord = (number) => make("span", { class: "status word-" + T.statuses[number] }, make("span", { class: "shape shape-" + T.statuses[number] }), T.status[number]);
   const hours = (value) => value === null ? T.nothing : value < 96 ? Math.floor(value * 100) / 100 + " h" : Math.floor(value / 24 * 100) / 100 + " d";
   // A name in a command comes from a stranger: it is quoted for the shell; what is not known is described in words.
-  const quote = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : "'" + seen(text).replaceAll("'", "'\"'\"'") + "'";
+  const quote = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : "'" + seen(text).replaceAll("\n", "[U+000A]").replaceAll("'", "'\"'\"'") + "'";
   const filled = (text, known, wrap) => text.replace(/\{(\w+)\}|<(vault-group|vault|container|item)>/g, (place, name, part) => {
     const value = known[name || part.replace("-", "_")];
     return value ? wrap(value) : name ? "<" + name.replaceAll("_", " ") + ">" : place;

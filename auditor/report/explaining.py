@@ -64,7 +64,7 @@ def _verdict(rule: RuleResult, status: Status, finding: Finding, t: Texts) -> It
     elif status in (Status.FAIL, Status.WAIVED):
         known = remedy.names(finding)
         yield from _wrapped(f"  {t('explain.to_pass')} ", remedy.path(rule.remediation.get("portal", ""), known))
-        for command in remedy.command(rule.remediation.get("az", ""), known).split("; "):
+        for command in remedy.command(rule.remediation.get("az", ""), known).splitlines():
             yield f"    {command}"  # in one line, to be copied
 
 

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import Severity, Status
-from auditor.report import values, wording
+from auditor.report import remedy, values, wording
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -207,7 +207,7 @@ class _Packer:
             "severity": str(rule.severity),
             "rationale": rule.rationale,
             "portal": rule.remediation.get("portal", ""),
-            "az": rule.remediation.get("az", ""),
+            "az": remedy.steps(rule.remediation.get("az", "")),
             "pairs": self.pairs.get(rule.id, []),
             "references": [link for link in rule.references if link.startswith("https://")],
             "controls": self.report.cited[rule.id],

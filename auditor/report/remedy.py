@@ -37,8 +37,16 @@ def names(row: Finding) -> Mapping[str, str]:
 
 
 def command(text: str, known: Mapping[str, str]) -> str:
-    """Fill a command: every name quoted, since it comes from a stranger; unknown ones described in words."""
-    return _filled(text, known, lambda value: shlex.quote(wording.visible(value)))
+    """Fill a command, a line for each of its steps, to be pasted into a shell as it is.
+
+    Every name is quoted and stays in its line, since it comes from a stranger; unknown ones are described in words.
+    """
+    return _filled(steps(text), known, lambda value: shlex.quote(wording.visible(value).replace("\n", "[U+000A]")))
+
+
+def steps(text: str) -> str:
+    """Give a rule's commands a line each; what is no command begins with `#`."""
+    return text.replace("; ", "\n")
 
 
 def path(text: str, known: Mapping[str, str]) -> str:

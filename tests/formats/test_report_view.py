@@ -314,6 +314,12 @@ def test_a_name_in_a_command_cannot_run_anything() -> None:
     assert filled == "az x --vault-name 'v$(id)'\"'\"'; rm -rf ~ #' -p <policy>"
 
 
+def test_each_step_of_a_fix_has_its_line_and_a_name_cannot_break_out_of_a_comment() -> None:
+    row = replace(sample.results(12).findings[0], evidence={"vault_name": "v; x\nrm -rf ~"})
+    filled = remedy.command("az a; # then look at {vault_name}; az b", remedy.names(row))
+    assert filled.splitlines() == ["az a", "# then look at 'v; x[U+000A]rm -rf ~'", "az b"]
+
+
 def test_the_parts_of_an_item_s_id_are_filled_in_and_quoted() -> None:
     item = (
         "/subscriptions/s/resourcegroups/rg b/providers/microsoft.recoveryservices/vaults/v1/backupfabrics/azure"

@@ -8,6 +8,7 @@ from auditor import rulebook, standard
 from auditor.engine import ruletests
 from auditor.errors import DocumentError, UsageError
 from auditor.inventory.facts import Facts
+from auditor.report import remedy
 from auditor.rulebook import gate
 from auditor.standard.schema import RuleChoice
 
@@ -250,6 +251,12 @@ def test_a_message_that_cannot_be_filled_is_told_with_its_line(tmp_path: Path, f
     (fault,) = gate.check(one(tmp_path, text), ruletests.open_tables())
     assert "message 'too_old'" in fault.message
     assert fault.line in (text[: text.index("too_old: ")].count("\n") + n for n in (1, 2))
+
+
+def test_each_step_of_a_fix_is_a_command_or_a_comment() -> None:
+    for rule in rulebook.read(whole=True).rules:
+        for step in remedy.steps(rule.file.remediation.get("az", "")).splitlines():
+            assert step.startswith(("az ", "sha256sum ", "# ")), f"{rule.id}: {step}"
 
 
 def test_sentences_fill_in_values_and_never_break() -> None:

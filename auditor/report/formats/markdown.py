@@ -116,7 +116,7 @@ def _cause(cause: Cause, report: Report, texts: Texts) -> Iterator[str]:
         yield prose(texts("words.and_more", n=len(cause.rows) - MOST_ROWS)) + "\n"
     known = remedy.names(cause.rows[0].finding) if len(cause.rows) == 1 else {}
     if cause.status is Status.FAIL and (fix := remedy.command(cause.rule.remediation.get("az", ""), known)):
-        yield f"{prose(texts.label('Do'))}: {code(fix)}\n"
+        yield f"{prose(texts.label('Do'))}: {'; '.join(map(code, fix.splitlines()))}\n"
 
 
 def _row(row: Affected, cause: Cause, report: Report, texts: Texts) -> tuple[str, ...]:
