@@ -100,7 +100,14 @@ def result(
     *,
     how: Presentation | None = None,
 ) -> None:
-    """Print a run's outcome in the form asked for; of these the Markdown speaks the language of the reports."""
+    """Print a run's outcome in the form asked for; of these the Markdown speaks the language of the reports.
+
+    Persons bear the reports' pseudonyms: logs of a CI server are read by more people than reports are.
+    """
+    if how is not None and how.redact_key is not None:
+        from auditor.report import redact  # noqa: PLC0415 - see auditor.cli: commands import when they run
+
+        results = redact.redacted(results, how.redact_key)
     if form == "json":
         text = json.dumps(_plain(results, made, folder, exit_code), indent=1, ensure_ascii=False)
     elif form == "markdown":

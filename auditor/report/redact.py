@@ -29,16 +29,19 @@ KEY_NAME = "redact.key"
 """Its file in the store; it is never in a bundle, so that handing one over does not hand over the key."""
 _KEY_BYTES = 32
 
-_PERSONS = frozenset(
-    {"owner", "requester", "approver", "author", "approved_by", "performed_by", "reviewed_by", "upn", "owners"}
+_PERSONS = re.compile(
+    r"(.*_)?(owners?|requester|approver|author|approved_by|performed_by|reviewed_by|upn)(_name)?", re.IGNORECASE
 )
 """Fields and keys that hold a person, or a team."""
 _SENTENCES = frozenset(
-    {"reason", "evidence", "action", "compensating_control", "notes", "match", "detail", "verdicts", "command", "roles"}
-)
+    {
+        "about", "action", "command", "compensating_control", "detail", "evidence", "justification", "match", "notes",
+        "reason", "roles", "verdicts",
+    }
+)  # fmt: skip
 """Fields whose words may name one."""
 _NAMES = re.compile(r"(^|_)(id|ids|name|names|state|group)$")
-"""Keys inside evidence that hold a resource's name or an Azure word, in which nothing is replaced."""
+"""Keys inside evidence that hold a resource's name or an Azure word: only e-mail addresses are replaced in them."""
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
 _HOME = re.compile(r"(?<=/)(home|Users)/[^/\s]+")
 
@@ -67,7 +70,12 @@ def read_key(path: Path) -> bytes:
 
 
 def redacted(results: Results, key: bytes) -> Results:
-    """Give the same results with pseudonyms for persons; the same key gives the same pseudonyms."""
+    """Give the same results with pseudonyms for persons; the same key gives the same pseudonyms.
+
+    Results that were redacted before stay as they are.
+    """
+    if results.redacted:
+        return results
 
     def pseudonym(name: str) -> str:
         digest = hmac.new(key, name.strip().casefold().encode("utf-8", "surrogatepass"), hashlib.sha256)
@@ -79,9 +87,12 @@ def redacted(results: Results, key: bytes) -> Results:
     def in_words(text: str) -> str:
         if spelt is not None:
             text = spelt.sub(lambda m: pseudonym(m[0]), text)
-        return _HOME.sub(lambda m: f"{m[1]}/\N{HORIZONTAL ELLIPSIS}", _MAIL.sub(lambda m: pseudonym(m[0]), text))
+        return _HOME.sub(lambda m: f"{m[1]}/\N{HORIZONTAL ELLIPSIS}", without_mail(text))
 
-    made: Results = _walked(results, "", pseudonym, in_words)
+    def without_mail(text: str) -> str:
+        return _MAIL.sub(lambda m: pseudonym(m[0]), text) if "@" in text else text
+
+    made: Results = _walked(results, "", _Replacing(pseudonym, in_words, without_mail))
     identity = {
         name: pseudonym(value) if name == "name" and isinstance(value, str) else value
         for name, value in made.run.identity.items()
@@ -92,7 +103,7 @@ def redacted(results: Results, key: bytes) -> Results:
 def _persons(value: Any, field: str = "") -> Iterator[str]:
     """Give every name that stands where a person stands."""
     if isinstance(value, str):
-        if field in _PERSONS and not isinstance(value, Enum):
+        if _PERSONS.fullmatch(field) and not isinstance(value, Enum):
             yield value
     else:
         for name, inner in _inside(value, field):
@@ -108,22 +119,31 @@ def _inside(value: Any, field: str) -> Iterator[tuple[str, Any]]:
         yield from ((field, inner) for inner in value)
 
 
-def _walked(
-    value: Any, field: str, pseudonym: Callable[[str], str], in_words: Callable[[str], str], *, free: bool = False
-) -> Any:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Replacing:
+    """What is written for a text."""
+
+    person: Callable[[str], str]
+    """For one that is a person's name."""
+    words: Callable[[str], str]
+    """For one that may name a person among other words."""
+    rest: Callable[[str], str]
+
+
+def _walked(value: Any, field: str, instead: _Replacing, *, free: bool = False) -> Any:
     """Rebuild a value with pseudonyms; `free` inside of what may name a person in its words."""
 
     def walked(name: str, inner: Any) -> Any:
-        return _walked(inner, name, pseudonym, in_words, free=free or name in _SENTENCES)
+        return _walked(inner, name, instead, free=free or name in _SENTENCES)
 
     made: Any = value
     if isinstance(value, Enum) or field == "statuses":
         return value
     if isinstance(value, str):
-        if field in _PERSONS:
-            made = pseudonym(value) if value.strip() else value
-        elif free and not _NAMES.search(field):
-            made = in_words(value)
+        if _PERSONS.fullmatch(field):
+            made = instead.person(value) if value.strip() else value
+        else:
+            made = instead.words(value) if free and not _NAMES.search(field) else instead.rest(value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         made = dataclasses.replace(
             value, **{it.name: walked(it.name, getattr(value, it.name)) for it in dataclasses.fields(value)}

@@ -8,11 +8,11 @@ import re
 import subprocess
 import zipfile
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
-from auditor.model import CoverageState, Status
+from auditor.model import CoverageState, IdleResponse, Status
 from auditor.report import formats, redact, view, wording
 from auditor.report.formats import pdf
 from auditor.report.templates import Templates
@@ -223,6 +223,17 @@ def test_r_priv_a_redacted_report_says_so_names_nobody_and_its_rows_still_join()
     assert redact.redacted(results, KEY) == hidden
     assert redact.redacted(results, KEY[::-1]).machines[0].owner != hidden.machines[0].owner
     assert [it.resource_id for it in hidden.machines] == [it.resource_id for it in results.machines]
+
+
+def test_r_priv_persons_in_evidence_answers_and_labels_are_pseudonyms_too() -> None:
+    results = annexed.results()
+    first, *others = results.findings
+    told = {"owner_name": "Vera Musterfrau", "Approver": "Otto Beispiel", "vault_name": "vault of eve@contoso.example"}
+    named = replace(first, evidence={**first.evidence, **told}, subscription_name="Lab of kim@contoso.example")
+    idle = IdleResponse("vm-unprotected, tag owner = lee@contoso.example", "none", "Lee", date(2026, 12, 1), "Ada")
+    hidden = redact.redacted(replace(results, findings=(named, *others), idle_responses=(idle,)), KEY)
+    assert not re.search(r"Musterfrau|Beispiel|Lee\b|Ada\b|(eve|kim|lee)@", repr(hidden))
+    assert redact.redacted(hidden, KEY[::-1]) is hidden
 
 
 def test_r_lang_conformity_is_with_the_standard_and_frameworks_are_only_supported(made: str) -> None:
