@@ -117,12 +117,14 @@ def _faults(own: Path, path: Path) -> Iterator[Fault]:
     known = [it.relative_to(shipped).as_posix() for it in shipped.rglob("*") if it.suffix in _TEMPLATES]
     if name not in known:
         yield Fault(str(path), 0, "overrides no template", did_you_mean(name, known))
-    elif path.suffix == ".html":
-        try:
-            jinja2.Environment(autoescape=True).parse(path.read_text(encoding="utf-8"))
-        except (jinja2.TemplateSyntaxError, UnicodeDecodeError) as error:
-            line = getattr(error, "lineno", 0)
-            yield Fault(str(path), line, f"is no template: {error}", "correct it, or take it away")
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".html":
+            jinja2.Environment(autoescape=True).parse(text)
+    except (jinja2.TemplateSyntaxError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", 0)
+        yield Fault(str(path), line, f"is no template: {error}", "correct it, or take it away")
 
 
 def _text_faults(document: Document) -> Iterator[Fault]:

@@ -102,6 +102,7 @@ def test_a_report_in_german_says_nothing_in_english() -> None:
     [
         ({"blocks/lgo.html": "x"}, "blocks/lgo.html: overrides no template\n  did you mean 'blocks/logo.html'?"),
         ({"blocks/logo.html": "a\n{% if %}"}, "blocks/logo.html:2: is no template"),
+        ({"blocks/style.css": b"\xff"}, "blocks/style.css: is no template"),
         ({"texts.en.yaml": "titel: x\n"}, "texts.en.yaml:1: unknown text 'titel'\n  did you mean 'title'?"),
         ({"texts.en.yaml": "status:\n  fial: x\n"}, "texts.en.yaml:2: unknown text 'fial'\n  did you mean 'fail'?"),
         ({"texts.en.yaml": "as_at: at {then}\n"}, "texts.en.yaml:1: unknown place {then}"),
@@ -121,6 +122,9 @@ def test_a_mistake_is_told_by_file_and_line(files: dict[str, str | bytes], said:
     ("block", "said"),
     [
         ("\n{{ nothing }}", "blocks/logo.html:2: cannot be filled: 'nothing' is undefined"),
+        ("{{ 1 / 0 }}", "blocks/logo.html:1: cannot be filled: ZeroDivisionError: division by zero"),
+        ("{% include 'blocks/logo.html' %}", "blocks/logo.html:1: cannot be filled: RecursionError"),
+        ("{{ draw.fonts.__loader__ }}", "blocks/logo.html:1: cannot be filled: access to attribute '__loader__'"),
         ("{{ picture('../secret.png') }}", "no picture '../secret.png'"),
         ("{{ picture('logo.png') }}", "no picture 'logo.png'"),
     ],
@@ -133,6 +137,12 @@ def test_a_block_that_cannot_be_filled_is_told(block: str, said: str, tmp_path: 
         with pytest.raises(AuditorError) as caught:
             formats.find(kind).render(report)
         assert said in str(caught.value)
+
+
+def test_a_style_sheet_of_the_pdf_that_cannot_be_filled_is_told(tmp_path: Path) -> None:
+    report = shown(written(tmp_path, {"pdf.css": "p { color: {{ nothing }} }"}))
+    with pytest.raises(UsageError, match=r"pdf\.css:1: cannot be filled: 'nothing' is undefined"):
+        pdf.markup(report)
 
 
 def test_a_folder_or_a_language_that_is_not_there_is_told(tmp_path: Path) -> None:

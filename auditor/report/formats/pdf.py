@@ -295,8 +295,7 @@ def _css(report: Report) -> Markup:
 
     fallbacks = ", ".join(f'"{slug}"' for slug in fonts.fallbacks())
     body, table = f'"{fonts.BODY}", {fallbacks}', f'"{fonts.TABLE}", "{fonts.BODY}", {fallbacks}'
-    plain = "{% autoescape false %}" + report.templates.source("pdf.css") + "{% endautoescape %}"
-    css = page.environment(report).from_string(plain).render(faces=fonts.faces(), body=body, table=table)
+    css = page.filler(report)("pdf.css", faces=fonts.faces(), body=body, table=table)
     return Markup(css + report.templates.source("blocks/style.css"))  # noqa: S704 - with font paths
 
 
