@@ -225,7 +225,10 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
     texts = how.templates.texts(how.language)
     if how.redact_key is not None:
         results = redact.redacted(results, how.redact_key)
-    worded = (_worded(rule, texts) for rule in controls.named(results.rules, results.frameworks_shown))
+    named = results.frameworks_shown
+    if named and how.framework:  # what is asked for by name is shown beside what the standard names
+        named = (*named, how.framework)
+    worded = (_worded(rule, texts) for rule in controls.named(results.rules, named))
     rules = tuple(sorted(worded, key=lambda rule: (_area_order(rule.area), rule.severity.rank, rule.id)))
     findings = tuple(sorted(results.findings, key=by_cause.serial_key))
     machines = tuple(sorted(results.machines, key=lambda machine: machine.resource_id))
