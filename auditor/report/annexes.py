@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
         RunbookRecord,
     )
     from auditor.report.wording import Texts
+
+_DAY = timedelta(days=1)
 
 OUTCOMES = ("unexplained", "unknown", "explained", "agree", "none")
 """How Azure Policy's opinion on a VM stands to ours, worst first."""
@@ -101,6 +104,7 @@ class Register:
     covered_days: int
     period_days: int
     longest_gap_days: int
+    """Rounded up: what is bad never looks smaller than it is."""
     changes: tuple[str, ...]
     """What changed since the run before, in sentences; empty for a first run."""
 
@@ -179,7 +183,7 @@ def register(results: Results, texts: Texts) -> Register:
     scope = results.runs[-1].scope if results.runs else ""
     alike = [run.as_of for run in results.runs[:-1] if run.scope == scope and window <= run.as_of <= here]
     moments = [*alike, here]
-    gaps = [(after - before).days for before, after in pairwise(moments)]
+    gaps = [math.ceil((after - before) / _DAY) for before, after in pairwise(moments)]
     return Register(
         runs=results.runs,
         start=moments[0],

@@ -248,3 +248,30 @@ def test_r_lang_conformity_is_with_the_standard_and_frameworks_are_only_supporte
     assert "CP-10†" in made
     assert "CP-9 " in made
     assert "id not verified" in made
+
+
+def test_only_waivers_that_cover_something_are_counted_as_covering_it() -> None:
+    results = annexed.results()
+    held = [replace(it, status=Status.WAIVED, waiver={"id": "W-1"}) for it in results.findings[:2]]
+    shown = view.build(replace(results, findings=(*held, *(it for it in results.findings[2:] if not it.waiver))))
+    assert len(results.waivers) > 1
+    assert any("waivers that cover them: 1" in it.answer for it in shown.answers)
+
+
+def test_the_longest_time_between_runs_is_never_told_shorter_than_it_was() -> None:
+    results = annexed.results(runs=3)
+    *_, before, here = results.runs
+    late = replace(before, as_of=here.as_of - timedelta(days=7, hours=20), scope=here.scope)
+    assert view.build(replace(results, runs=(late, here))).register.longest_gap_days == 8
+
+
+def test_a_framework_that_is_asked_for_is_told_whole_though_the_standard_names_others() -> None:
+    results = annexed.results()
+    named = [key for rule in results.rules for key in rule.controls if key in results.frameworks]
+    asked, other = named[0], next(key for key in named if key != named[0])
+    whole = view.build(results, view.Presentation(framework=asked)).framework
+    shown = view.build(replace(results, frameworks_shown=(other,)), view.Presentation(framework=asked)).framework
+    assert whole is not None
+    assert shown is not None
+    assert whole.controls
+    assert [it.row for it in shown.controls] == [it.row for it in whole.controls]

@@ -74,6 +74,7 @@ def test_it_tells_the_result_first_and_then_what_to_do_findings_and_evidence() -
         "## Results by rule",
         "## Completeness and accuracy",
         "## Waivers",
+        "## Responses that match no finding",
         "## Digests to expect",
     ]
     assert "**INCOMPLETE** 7 parts of the evidence could not be read" in text
