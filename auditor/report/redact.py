@@ -43,7 +43,7 @@ _SENTENCES = frozenset(
 _NAMES = re.compile(r"(^|_)(id|ids|name|names|state|group)$")
 """Keys inside evidence that hold a resource's name or an Azure word: only e-mail addresses are replaced in them."""
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
-_HOME = re.compile(r"(?<=/)(home|Users)/[^/\s]+")
+_HOME = re.compile(r"(?<=[/\\])((?:home|Users)[/\\])[^/\\\s]+", re.IGNORECASE)
 
 
 def read_key(path: Path) -> bytes:
@@ -87,7 +87,7 @@ def redacted(results: Results, key: bytes) -> Results:
     def in_words(text: str) -> str:
         if spelt is not None:
             text = spelt.sub(lambda m: pseudonym(m[0]), text)
-        return _HOME.sub(lambda m: f"{m[1]}/\N{HORIZONTAL ELLIPSIS}", without_mail(text))
+        return _HOME.sub(lambda m: f"{m[1]}\N{HORIZONTAL ELLIPSIS}", without_mail(text))
 
     def without_mail(text: str) -> str:
         return _MAIL.sub(lambda m: pseudonym(m[0]), text) if "@" in text else text
