@@ -207,7 +207,7 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
         severity = f"coalesce(v.severity, {severity})"
     packed = ", ".join(f"{name} := {_rounded(name, kinds[name])}" for name in columns)
     evidence = f"to_json(struct_pack({packed}))" if columns else "'{}'::JSON"
-    # What a rule may not say comes out as null, and is told below.
+    # What a rule may not say comes out as null, and is told below. Our own names end in `_`, where a rule may use any.
     con.execute(
         f"""
         COPY (
@@ -215,12 +215,12 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
                  ),
                  put AS (
                      -- Points that were not drawn for a sample are no failure to read them.
-                     SELECT v.*, n.resource_no, n.severity_shift, {severity} AS severity_,
+                     SELECT v.*, n.resource_no AS resource_no_, n.severity_shift AS severity_shift_, {severity} AS severity_,
                             coalesce(n.blind, CASE WHEN v.reason = 'recovery_points_unread' AND n.left_out
-                                                   THEN {quote(SAMPLE_REASON)} END) AS blind,
+                                                   THEN {quote(SAMPLE_REASON)} END) AS blind_,
                             CASE WHEN v.status NOT IN ({_STATUSES}) THEN NULL
-                                 WHEN blind = {quote(SAMPLE_REASON)} AND s.accept_sampling THEN 'not_applicable'
-                                 WHEN blind IS NOT NULL AND v.status IS NOT NULL THEN 'unknown'
+                                 WHEN blind_ = {quote(SAMPLE_REASON)} AND s.accept_sampling THEN 'not_applicable'
+                                 WHEN blind_ IS NOT NULL AND v.status IS NOT NULL THEN 'unknown'
                                  ELSE v.status END AS status_
                      FROM verdict v
                      LEFT JOIN subject_{kind} n ON n.id_hash = hash(v.resource_id)
@@ -231,19 +231,19 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
                      QUALIFY row_number() OVER (
                          PARTITION BY resource_no ORDER BY expired, expires_on DESC, waiver_id) = 1
                  )
-            SELECT v.resource_no, v.resource_id,
+            SELECT v.resource_no_ AS resource_no, v.resource_id,
                    CASE WHEN v.status_ = 'fail' AND w.expired = false THEN 'waived' ELSE v.status_ END AS status,
                    CASE WHEN v.severity_ NOT IN ({_SEVERITIES}) THEN NULL
-                        WHEN v.severity_shift = 0 OR v.severity_ = 'info' THEN v.severity_
+                        WHEN v.severity_shift_ = 0 OR v.severity_ = 'info' THEN v.severity_
                         ELSE {_SHIFTED}[least(greatest(
-                             list_position({_SHIFTED}, v.severity_) - v.severity_shift, 1), 4)]
+                             list_position({_SHIFTED}, v.severity_) - v.severity_shift_, 1), 4)]
                         END AS severity,
-                   coalesce(v.blind, v.reason) AS reason,
+                   coalesce(v.blind_, v.reason) AS reason,
                    CASE WHEN v.status_ <> 'pass' THEN {evidence} END AS evidence,
                    CASE WHEN v.status_ = 'fail' THEN w.waiver_id END AS waiver_id
             FROM put v
-            LEFT JOIN covering w ON w.resource_no = v.resource_no
-            ORDER BY v.resource_no
+            LEFT JOIN covering w ON w.resource_no = v.resource_no_
+            ORDER BY v.resource_no_
         ) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1000)
         """,
         params,

@@ -233,6 +233,17 @@ def test_a_rules_sql_may_end_as_it_likes(tmp_path: Path, end: str) -> None:
     assert [(row["status"], row["reason"]) for row in rows.values()] == [("pass", ";")] * 2
 
 
+@pytest.mark.parametrize("name", ["blind", "severity_shift", "resource_no", "left_out", "waiver_id", "tier"])
+def test_evidence_may_be_called_anything(name: str, tmp_path: Path) -> None:
+    (tmp_path / "own" / "protection").mkdir(parents=True)
+    sql = f"  SELECT v.resource_id, 'fail' AS status, 'x' AS reason, 7 AS {name} FROM vm v"
+    (tmp_path / "own" / "protection" / "vm-own-rule.yaml").write_text(BAD.format(id="vm-own-rule", sql=sql))
+    book = rulebook.read([tmp_path / "own"], shipped=False)
+    rows = judged(tmp_path, [vm("a"), vm("b")], book=book)["vm-own-rule"]
+    told = [(it["status"], it["severity"], it["reason"], json.loads(it["evidence"])) for it in rows.values()]
+    assert told == [("fail", book.severities["vm-own-rule"], "x", {name: 7})] * 2
+
+
 def test_a_vm_of_unknown_age_has_no_grace(tmp_path: Path) -> None:
     ageless = {**vm("ageless"), "properties": {}}
     young = {**vm("young"), "properties": {"timeCreated": "2026-11-22T01:00:00.1234567+00:00"}}
