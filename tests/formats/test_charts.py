@@ -199,6 +199,8 @@ def test_runs_of_another_scope_or_standard_stand_apart_and_are_not_compared() ->
     mixed = (runs[0], replace(runs[1], standard="strict 2.0.0"), replace(runs[2], scope="other"), runs[3])
     chart = trend.runs(mixed, TEXTS)
     assert chart.apart == ("", "standard strict 2.0.0", "another scope", "")
+    edited = (runs[0], replace(runs[1], standard_digest="old"), replace(runs[3], standard_digest="new"))
+    assert trend.runs(edited, TEXTS).apart == ("", "standard hybrid 1.0.0, edited since", "")
     assert chart.takeaway == "40 fails and 0 unknown now; 49 and 0 in the run of 2026-11-01 06:00 UTC"
     assert chart.table.rows[1] == (
         "2026-11-08 06:00 UTC", "46", "2", "22", "46", "standard strict 2.0.0; evidence incomplete",

@@ -58,7 +58,9 @@ def _apart(run: PastRun, now: PastRun, texts: Texts) -> str:
         return texts("charts.runs.other_scope")
     if run.standard != now.standard:
         return texts("charts.runs.other_standard", standard=run.standard)
-    return ""
+    # A standard that was edited may keep its name and version.
+    edited = len({run.standard_digest, now.standard_digest} - {""}) > 1
+    return texts("charts.runs.edited_standard", standard=run.standard) if edited else ""
 
 
 def _takeaway(last: Sequence[PastRun], apart: Sequence[str], texts: Texts) -> str:
