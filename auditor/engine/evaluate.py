@@ -215,7 +215,8 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
                  ),
                  put AS (
                      -- Points that were not drawn for a sample are no failure to read them.
-                     SELECT v.*, n.resource_no AS resource_no_, n.severity_shift AS severity_shift_, {severity} AS severity_,
+                     SELECT v.*, n.resource_no AS resource_no_, n.severity_shift AS severity_shift_,
+                            {severity} AS severity_,
                             coalesce(n.blind, CASE WHEN v.reason = 'recovery_points_unread' AND n.left_out
                                                    THEN {quote(SAMPLE_REASON)} END) AS blind_,
                             CASE WHEN v.status NOT IN ({_STATUSES}) THEN NULL

@@ -231,6 +231,14 @@ def test_a_store_is_verified_run_by_run(place: Path, auditor: Auditor) -> None:
     assert "cannot be read" in told.out
 
 
+def test_a_damaged_pdf_is_told_in_the_same_words_each_time(auditor: Auditor, tmp_path: Path) -> None:
+    (tmp_path / "cut.pdf").write_bytes(b"%PDF-1.7 cut off")
+    first, second = (auditor("verify", tmp_path / "cut.pdf") for _ in range(2))
+    assert first.code == 1
+    assert "they cannot be read: unable to find trailer" in first.out
+    assert first.out == second.out
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "text.p12": lambda: b"not a key",
     "empty.p12": lambda: b"",
