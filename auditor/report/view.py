@@ -215,6 +215,11 @@ class Report:
         return "unknown" if self.completeness.unknown else "complete"
 
     @property
+    def steps(self) -> tuple[tuple[str, str], ...]:
+        """Give the commands that verify the report, each with what it does."""
+        return tuple((row[0].format(run=self.run.id), row[1]) for row in self.texts.rows("verify.steps"))
+
+    @property
     def rules_by_id(self) -> Mapping[str, RuleResult]:
         """The rules by their id."""
         return {rule.id: rule for rule in self.rules}

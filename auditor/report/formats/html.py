@@ -28,7 +28,6 @@ _COMMENT = re.compile(r"/\*.*?\*/\s*", re.DOTALL)
 
 def render(report: Report) -> bytes:
     """Write the page; the policy in its head allows the one script and the one style sheet by their digests."""
-    texts = report.texts
     script = report.templates.source("report.js")
     sheets = report.templates.source("report.css") + report.templates.source("blocks/style.css")
     style = _FACE.format(data=fonts.web()) + _COMMENT.sub("", sheets)
@@ -46,7 +45,6 @@ def render(report: Report) -> bytes:
         subscriptions=_subscriptions(report),
         statuses=packing.STATUSES,
         limits={"rows": MOST_ROWS},
-        steps=[(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
     )
     return content.encode("utf-8", "replace")
 

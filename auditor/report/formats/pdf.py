@@ -276,7 +276,6 @@ class Book:
             "sealed": _sealed(report),
             "numbered": lambda rules: causes.spans((rule_no[rule] for rule in rules), texts),
             "spans": functools.partial(causes.spans, texts=texts),
-            "steps": [(row[0].format(run=report.run.id), row[1]) for row in texts.rows("verify.steps")],
             "attachments": tuple(enclosed),
         }
 
