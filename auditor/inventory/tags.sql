@@ -9,10 +9,10 @@ spread AS (
            merged(folded(d.tags), folded(d.inherited_tags)) AS tag_entries
     FROM different d
 )
-SELECT row_number() OVER ()::INTEGER AS set_no, p.tag_text, p.own_entries, p.tag_entries,
+SELECT row_number() OVER ()::INTEGER AS set_no, p.tag_text, p.own_entries, list_transform(p.own_entries, lambda t: t.key) AS own_keys, p.tag_entries,
        list_transform(p.tag_entries, lambda t: t.key || chr(31) || lower(t.value)) AS tag_pairs,
-       list_filter(p.tag_entries, lambda t: list_contains(s.class_keys, t.key)
-           AND NOT list_contains(s.class_pairs, t.key || chr(31) || lower(t.value)))[1] AS strange,
+       list_transform(list_filter(p.tag_entries, lambda t: list_contains(s.class_keys, t.key)
+           AND NOT list_contains(s.class_pairs, t.key || chr(31) || lower(t.value))), lambda t: t.key || '=' || t.value)[1] AS strange_tag,
        list_filter(list_transform(s.owner_tags, lambda wanted:
            list_filter(p.tag_entries, lambda t: t.key = wanted AND t.value <> '')[1].value),
            lambda owner: owner IS NOT NULL)[1] AS owner

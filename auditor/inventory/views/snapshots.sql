@@ -177,13 +177,16 @@ WITH taken AS (
 made AS (
     SELECT disk_no, provenance, count(*) AS made FROM taken WHERE NOT partial GROUP BY 1, 2
 ),
-makers AS (
-    SELECT disk_no, string_agg(provenance || ' ' || made, ', ' ORDER BY made DESC, provenance) AS makers FROM made GROUP BY 1
-),
 counted AS (
     SELECT disk_no, count(*) FILTER (NOT partial) AS snapshots, count(*) FILTER (partial) AS partials,
-           max(age_hours) FILTER (NOT partial) AS oldest, min(age_hours) FILTER (NOT partial) AS newest
+           max(age_hours) FILTER (NOT partial) AS oldest, min(age_hours) FILTER (NOT partial) AS newest,
+           min(provenance) FILTER (NOT partial) AS one_maker, max(provenance) FILTER (NOT partial) AS another
     FROM taken GROUP BY 1
+),
+-- Most have one maker, and sorting is dear.
+makers AS (
+    SELECT disk_no, string_agg(provenance || ' ' || made, ', ' ORDER BY made DESC, provenance) AS makers FROM made
+    WHERE disk_no IN (SELECT disk_no FROM counted WHERE one_maker <> another) GROUP BY 1
 ),
 points AS (
     SELECT c.vm_id, count(*) AS restore_points
@@ -199,7 +202,7 @@ SELECT
     d.resource_no                        AS disk_no,              -- key of the disk
     coalesce(n.snapshots, 0)             AS snapshot_count,       -- snapshots of it, whoever made them, also of before it was moved
     coalesce(n.partials, 0)              AS partial_count,        -- copies that have not arrived whole; not among them
-    m.makers                             AS made_by,              -- who made how many; null where there are none
+    coalesce(m.makers, n.one_maker || ' ' || n.snapshots) AS made_by,              -- who made how many; null where there are none
     n.newest                             AS newest_snapshot_age_hours, -- null where there is none
     n.oldest                             AS oldest_snapshot_age_hours, -- null where there is none
     coalesce(r.restore_points, 0)        AS restore_point_count,  -- restore points of its VM that Azure Backup did not make
@@ -208,7 +211,7 @@ SELECT
     d.disk_state                         AS disk_state,           -- Attached, Unattached, Reserved, ActiveSAS, ...
     hours_since(d.created_at)            AS age_hours,            -- null where Azure sent no time
     CASE WHEN t.exclude_managed AND g.managed_by IS NOT NULL THEN 'managed_rg'
-         WHEN list_has_any(list_transform(folded(d.tags), lambda x: x.key), ['rsvaultbackup'])
+         WHEN list_contains(x.own_keys, 'rsvaultbackup')
               OR starts_with(lower(d.resource_name), 'asrseeddisk-') OR starts_with(lower(d.resource_name), 'ms-asr-')
               OR ends_with(lower(d.resource_name), '-asrreplica') THEN 'made_by_product' END AS excluded_code, -- why an unattached one is not judged; null where it is
     t.per_disk_warn                      AS per_disk_warn,        -- more snapshots than this are low
@@ -218,6 +221,8 @@ SELECT
     NOT list_has_any(u.lacking_tables, ['restore_point_collection', 'restore_point', 'subscription', 'backup_instance']) AS other_copy_complete -- all restore points in scope and all instances of Backup vaults of the tenant were read
 FROM live_disk d
 CROSS JOIN setting t
+LEFT JOIN classified c ON c.resource_no = d.resource_no
+LEFT JOIN tag_set x ON x.set_no = c.set_no
 LEFT JOIN counted n ON n.disk_no = d.resource_no
 LEFT JOIN makers m ON m.disk_no = d.resource_no
 LEFT JOIN attached a ON a.disk_id = d.resource_id
