@@ -477,11 +477,11 @@ def _classified(standard: Standard) -> str:
         for it in standard.file.population.accept_third_party
     )
     product = f"CASE {products} END" if products else "NULL::VARCHAR"
+    answers = "".join(f", {condition} AS {column}" for condition, column in asked.items())
     return f"""
         CREATE TABLE classified AS
         WITH x AS (
-                 SELECT x.set_no, x.tag_text, x.owner, x.strange_tag{"".join(f", {it} AS {to}" for it, to in asked.items())}
-                 FROM tag_set x
+                 SELECT x.set_no, x.tag_text, x.owner, x.strange_tag{answers} FROM tag_set x
              ),
              r AS (
                  SELECT r.resource_no, r.resource_id, r.resource_group, r.subscription_id, r.subscription_name,
