@@ -27,7 +27,7 @@ from auditor.standard.schema import (
     SoftDelete,
     VaultTier,
 )
-from auditor.standard.selector import Match, quote
+from auditor.standard.selector import Match, carried, quote
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -144,9 +144,9 @@ def lay_keys(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(_sql("keys"))
 
 
-def views(standard: Standard) -> tuple[str, str, str]:
+def views(standard: Standard) -> tuple[str, ...]:
     """Give the SQL that makes what rules read out of `raw`, in order."""
-    return _sql("resources"), _classified(standard), _views()
+    return _sql("resources"), _sql("tags"), _classified(standard), _views()
 
 
 @functools.cache
@@ -194,7 +194,7 @@ _READ = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)\b(?!\.)")
 
 def _steps(standard: Standard, only: Collection[str] | None) -> Iterator[str]:
     """Give the statements that build the views, in order; with `only` those that these tables rest on."""
-    steps = [_classified(standard), *statements(_views())]
+    steps = [_sql("tags"), _classified(standard), *statements(_views())]
     wanted = None if only is None else set(only)
     chosen = []
     for step in reversed(steps):
@@ -450,7 +450,12 @@ def _classified(standard: Standard) -> str:
     for rule in standard.classes:
         levels.setdefault(rule.precedence, []).append(rule.name)
     by_name = {rule.name: rule for rule in standard.classes}
-    flags = [f"{rule.match.sql('r')} AS c{number}" for number, rule in enumerate(standard.classes)]
+    asked: dict[str, str] = {}  # of a set of tags, by the column that answers
+
+    def carries(pairs: list[str]) -> str:
+        return f"r.{asked.setdefault(carried('x.tag_pairs', pairs), f't{len(asked)}')}"
+
+    flags = [f"{rule.match.sql('r', carries)} AS c{number}" for number, rule in enumerate(standard.classes)]
     position = {rule.name: number for number, rule in enumerate(standard.classes)}
     class_, conflict = [], []
     for names in levels.values():
@@ -468,24 +473,27 @@ def _classified(standard: Standard) -> str:
     )
     classes = f"(VALUES {rows})" if rows else "(SELECT NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR)"
     products = " ".join(
-        f"WHEN {Match(tag=it.tags).sql('r')} THEN {quote(f'{it.product}: {it.evidence}')}"
+        f"WHEN {Match(tag=it.tags).sql('r', carries)} THEN {quote(f'{it.product}: {it.evidence}')}"
         for it in standard.file.population.accept_third_party
     )
     product = f"CASE {products} END" if products else "NULL::VARCHAR"
+    answers = "".join(f", {condition} AS {column}" for condition, column in asked.items())
     return f"""
         CREATE TABLE classified AS
-        WITH m AS (
-                 SELECT r.resource_no{"".join(f", {flag}" for flag in flags)}, {product} AS product,
-                        list_filter(r.tag_entries, lambda t: list_contains(s.class_keys, t.key)
-                            AND NOT list_contains(s.class_pairs, t.key || chr(31) || lower(t.value)))[1] AS strange,
-                        list_filter(list_transform(s.owner_tags, lambda wanted:
-                            list_filter(r.tag_entries, lambda t: t.key = wanted AND t.value <> '')[1].value),
-                            lambda owner: owner IS NOT NULL)[1] AS owner
-                 FROM resource r CROSS JOIN setting s WHERE r.resource_type IN ('vm', 'disk', 'snapshot', 'vault')
+        WITH x AS (
+                 SELECT x.set_no, x.tag_text, x.owner, x.strange_tag{answers} FROM tag_set x
              ),
-             put AS (SELECT m.resource_no, {chosen} AS class, {tied} AS conflict, m.owner, m.product,
-                            m.strange.key || '=' || m.strange.value AS strange_tag FROM m)
+             r AS (
+                 SELECT r.resource_no, r.resource_id, r.resource_group, r.subscription_id, r.subscription_name,
+                        r.management_groups, x.*
+                 FROM resource r JOIN x ON x.tag_text = tag_text(r.tags, r.inherited_tags)
+                 WHERE r.resource_type IN ('vm', 'disk', 'snapshot', 'vault')
+             ),
+             m AS (SELECT r.resource_no, r.set_no, r.owner, r.strange_tag{"".join(f", {flag}" for flag in flags)},
+                          {product} AS product FROM r),
+             put AS (SELECT m.resource_no, m.set_no, {chosen} AS class, {tied} AS conflict, m.owner, m.product,
+                            m.strange_tag FROM m)
         SELECT p.resource_no, p.class, coalesce(k.tier, {quote(standard.file.default_tier)}) AS tier, p.conflict,
-               coalesce(p.owner, k.owner) AS owner, p.product, p.strange_tag
+               coalesce(p.owner, k.owner) AS owner, p.product, p.strange_tag, p.set_no
         FROM put p LEFT JOIN {classes} AS k(name, tier, owner) ON k.name = p.class
     """

@@ -4,6 +4,9 @@
 
 CREATE MACRO folded(tags) AS
     list_transform(coalesce(map_entries(tags), []), lambda t: {'key': lower(trim(t.key)), 'value': trim(coalesce(t.value, ''))});
+CREATE MACRO merged(own, inherited) AS
+    list_concat(own, list_filter(inherited, lambda i: NOT list_contains(list_transform(own, lambda o: o.key), i.key)));
+CREATE MACRO tag_text(own, inherited) AS to_json(own)::VARCHAR || to_json(inherited)::VARCHAR;  -- the same for the same tags
 CREATE MACRO hours_since(moment) AS
     round((epoch((SELECT as_of FROM setting)) - epoch(moment)) / 3600, 4);
 CREATE MACRO month_of(day_no) AS  -- of a day since 1970-01-01: year * 12 + month - 1
@@ -23,14 +26,14 @@ CREATE MACRO selects(selector, value) AS
 
 -- What is deleted while it is read: Resource Graph still showed it, Resource Manager's whole list no longer had it. The two
 -- are read at the same time, so that what was made in the last hour may be younger than the list.
-CREATE MACRO is_gone(kind, in_list, where_, created) AS
-    NOT in_list AND coalesce(hours_since(created) >= 1, true)
-    AND EXISTS (SELECT 1 FROM confirmed c WHERE c.table_name = kind AND c.subscription_id = where_);
-CREATE VIEW live_vm AS SELECT * FROM raw.vm v WHERE NOT is_gone('vm', v.in_list, v.subscription_id, v.created_at);
-CREATE VIEW live_disk AS SELECT * FROM raw.disk d WHERE NOT is_gone('disk', d.in_list, d.subscription_id, d.created_at);
-CREATE VIEW live_snapshot AS
-    SELECT * FROM raw.snapshot s WHERE NOT is_gone('snapshot', s.in_list, s.subscription_id, s.created_at);
-CREATE VIEW live_vault AS SELECT * FROM raw.vault v WHERE NOT is_gone('vault', v.in_list, v.subscription_id, NULL::TIMESTAMPTZ);
+CREATE VIEW live_vm AS SELECT v.* FROM raw.vm v ANTI JOIN confirmed c
+    ON c.table_name = 'vm' AND c.subscription_id = v.subscription_id AND NOT v.in_list AND coalesce(hours_since(v.created_at) >= 1, true);
+CREATE VIEW live_disk AS SELECT d.* FROM raw.disk d ANTI JOIN confirmed c
+    ON c.table_name = 'disk' AND c.subscription_id = d.subscription_id AND NOT d.in_list AND coalesce(hours_since(d.created_at) >= 1, true);
+CREATE VIEW live_snapshot AS SELECT s.* FROM raw.snapshot s ANTI JOIN confirmed c
+    ON c.table_name = 'snapshot' AND c.subscription_id = s.subscription_id AND NOT s.in_list AND coalesce(hours_since(s.created_at) >= 1, true);
+CREATE VIEW live_vault AS SELECT v.* FROM raw.vault v ANTI JOIN confirmed c
+    ON c.table_name = 'vault' AND c.subscription_id = v.subscription_id AND NOT v.in_list;
 
 CREATE TABLE known_subscription AS
 SELECT subscription_id, resource_name AS subscription_name, state, coalesce(tenant_id, '') AS tenant_id,
@@ -76,17 +79,15 @@ WITH every AS (
     UNION ALL SELECT resource_no, 'class', 'auditor:class/' || lower(name), name, '', '', NULL, NULL FROM declared_class
 ),
 tagged AS (
-    SELECT e.* EXCLUDE (tags), folded(e.tags) AS own, folded(g.tags) AS inherited
+    SELECT e.* EXCLUDE (tags), coalesce(e.tags, MAP {}) AS tags,
+           CASE WHEN s.inherit_resource_group_tags THEN coalesce(g.tags, MAP {}) ELSE MAP {} END AS inherited_tags
     FROM every e
+    CROSS JOIN setting s
     LEFT JOIN raw.resource_group g
         ON g.resource_id = '/subscriptions/' || e.subscription_id || '/resourcegroups/' || lower(e.resource_group)
 ),
 merged AS (
-    SELECT t.* EXCLUDE (own, inherited),
-           CASE WHEN s.inherit_resource_group_tags
-                THEN list_concat(own, list_filter(inherited, lambda i: NOT list_contains(list_transform(own, lambda o: o.key), i.key)))
-                ELSE own END AS tag_entries
-    FROM tagged t CROSS JOIN setting s
+    SELECT t.*, merged(folded(t.tags), folded(t.inherited_tags)) AS tag_entries FROM tagged t
 )
 SELECT m.* EXCLUDE (tag_entries), m.tag_entries,
        list_transform(m.tag_entries, lambda t: t.key || chr(31) || lower(t.value)) AS tag_pairs,

@@ -129,10 +129,12 @@ WITH ranked AS (
         count(*) OVER (PARTITION BY vm_no) AS item_count,
         count(*) FILTER (state IN ('protected', 'error', 'initial_backup_pending')) OVER (PARTITION BY vm_no) AS active_count,
         bool_and(points_complete) OVER (PARTITION BY vm_no) AS all_points_complete,
-        max(oldest_vaulted) OVER (PARTITION BY vm_no) AS oldest_of_all,
-        string_agg(resource_id || ' (' || state || ')', ', ') OVER (
-            PARTITION BY vm_no ORDER BY resource_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS items
+        max(oldest_vaulted) OVER (PARTITION BY vm_no) AS oldest_of_all
     FROM item
+),
+several AS (
+    SELECT vm_no, string_agg(resource_id || ' (' || state || ')', ', ' ORDER BY resource_id) AS items
+    FROM ranked WHERE item_count > 1 GROUP BY 1
 ),
 chosen AS (SELECT * FROM ranked WHERE choice = 1)
 SELECT
@@ -160,7 +162,7 @@ SELECT
     i.resource_id                        AS item_id,              -- its lower-cased ARM id
     coalesce(i.item_count, 0)            AS item_count,           -- items of this VM in all vaults, whatever their state
     coalesce(i.active_count, 0)          AS active_item_count,    -- those of them that make points
-    CASE WHEN i.item_count > 1 THEN i.items END AS all_items,     -- all of them with their states, where there are several
+    s.items                              AS all_items,            -- all of them with their states, where there are several
     i.vault_id                           AS vault_id,             -- lower-cased ARM id
     coalesce(w.resource_name, split_part(i.vault_id, '/', 9)) AS vault_name, -- name of the vault
     i.protection_state                   AS protection_state,     -- as Azure words it
@@ -215,6 +217,7 @@ SELECT
     floor((epoch(k.first_seen) + (p.standard_offset_minutes - coalesce(p.run_minutes, 0)) * 60) / 86400)::INTEGER AS promise_day_no -- day our own runs first saw the item under this policy as it is; null on the first
 FROM vm v
 LEFT JOIN chosen i ON i.vm_no = v.resource_no
+LEFT JOIN several s ON s.vm_no = v.resource_no
 LEFT JOIN beside b ON b.vm_no = v.resource_no
 LEFT JOIN left_disk x ON x.item_no = i.resource_no
 LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id

@@ -2,13 +2,11 @@
 
 CREATE TABLE snapshot AS
 -- table: snapshot: managed-disk snapshots in scope, who made them and where they come from; one row each
-WITH tagged AS (
-    SELECT r.resource_no, lower(r.resource_name) AS name, lower(r.resource_group) AS place, r.tag_entries,
-           list_transform(r.tag_entries, lambda t: t.key) AS keys
-    FROM resource r WHERE r.resource_type = 'snapshot'
+WITH listed AS (
+    SELECT x.set_no, x.tag_entries, list_transform(x.tag_entries, lambda t: t.key) AS keys FROM tag_set x
 ),
 marked AS (
-    SELECT t.resource_no,
+    SELECT t.set_no,
            list_filter(t.tag_entries, lambda x: x.key = lower(e.hold_tag))[1].value AS hold_text,
            list_filter(list_transform(e.expiry_tags, lambda wanted: list_filter(t.tag_entries, lambda x: x.key = wanted)[1]),
                        lambda found: found IS NOT NULL)[1] AS expiry,
@@ -16,16 +14,13 @@ marked AS (
                                              OR starts_with(k, 'velero.io') OR contains(k, 'csi.azure.com'))) > 0
                OR len(list_filter(t.tag_entries, lambda x: x.key = 'created-by' AND starts_with(lower(x.value), 'kubernetes'))) > 0
                AS of_kubernetes,
-           list_contains(t.keys, 'rsvaultbackup') OR starts_with(t.name, 'asrseeddisk-') OR starts_with(t.name, 'ms-asr-')
-               OR ends_with(t.name, '-asrreplica')
-               AS of_site_recovery,
+           list_contains(t.keys, 'rsvaultbackup') AS of_site_recovery,
            len(list_filter(t.keys, lambda k: starts_with(k, 'packer') OR k = 'imagebuilder' OR k = 'imagetemplatename')) > 0
                OR len(list_filter(t.tag_entries, lambda x: x.key IN ('createdby', 'created-by')
                                                           AND lower(x.value) IN ('azurevmimagebuilder', 'packer'))) > 0
                AS of_image_build,
-           starts_with(t.place, 'azurebackuprg_') AS of_azure_backup,
-           list_filter(e.third_party, lambda p: coalesce(starts_with(t.name, p.name_prefix), false)
-               OR coalesce(len(list_filter(t.keys, lambda k: starts_with(k, p.tag_prefix))) > 0, false))[1] AS product,
+           list_transform(list_filter(e.third_party, lambda p: len(list_filter(t.keys, lambda k: starts_with(k, p.tag_prefix))) > 0),
+                          lambda p: p.product) AS products,
            -- Any of the standard's expiry tags stands for an end, any of its owner tags for an owner. Nothing said is no tag.
            array_to_string(list_filter(e.required_tags, lambda wanted: NOT list_has_any(
                list_transform(list_filter(t.tag_entries, lambda x: x.value <> ''), lambda x: x.key),
@@ -34,7 +29,14 @@ marked AS (
                     ELSE [wanted] END)), ', ') AS missing_tags,
            len(list_filter(t.tag_entries, lambda x: x.key = 'fast-restore' AND lower(x.value) NOT IN ('', 'false', 'no', 'none', '0'))) > 0
                AS fast_restore
-    FROM tagged t CROSS JOIN setting e
+    FROM listed t CROSS JOIN setting e
+),
+dated AS (
+    SELECT m.*,
+        coalesce(lower(m.hold_text) NOT IN ('', 'false', 'no', 'none', '0'), false) AS held,
+        coalesce(try_cast(try_strptime(m.expiry.value, ['%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%Y%m%d']) AS TIMESTAMP) + INTERVAL 1 DAY,
+                 try_cast(try_cast(m.expiry.value AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP)) AT TIME ZONE 'UTC' AS expires_at
+    FROM marked m
 ),
 disk_backup AS (
     SELECT s.resource_no, min(b.resource_id) AS instance_id
@@ -43,35 +45,41 @@ disk_backup AS (
      AND b.snapshot_group_id = '/subscriptions/' || s.subscription_id || '/resourcegroups/' || lower(s.resource_group)
     GROUP BY s.resource_no
 ),
-guessed AS (
-    SELECT m.resource_no, m.hold_text, m.expiry, m.missing_tags, m.fast_restore,
-        coalesce(try_cast(try_strptime(m.expiry.value, ['%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%Y%m%d']) AS TIMESTAMP) + INTERVAL 1 DAY,
-                 try_cast(try_cast(m.expiry.value AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP)) AT TIME ZONE 'UTC' AS expires_at,
-        CASE
-            WHEN m.of_azure_backup THEN {'who': 'azure_backup', 'why': 'its resource group belongs to Azure Backup'}
-            WHEN b.instance_id IS NOT NULL THEN {'who': 'azure_disk_backup', 'why': 'backup instance ' || b.instance_id}
-            WHEN m.of_kubernetes THEN {'who': 'kubernetes_csi', 'why': 'tags of a Kubernetes volume snapshot'}
-            WHEN m.of_site_recovery THEN {'who': 'asr', 'why': 'name or tag of Azure Site Recovery'}
-            WHEN m.product IS NOT NULL THEN {'who': 'third_party', 'why': m.product.product || ': ' || m.product.mark}
-            WHEN m.of_image_build THEN {'who': 'image_build', 'why': 'tags of an image build'}
-            ELSE {'who': 'user', 'why': 'no mark of a product'}
-        END AS origin
-    FROM marked m LEFT JOIN disk_backup b USING (resource_no)
+named AS (
+    SELECT s.*, m.expiry, m.expires_at, m.held, m.missing_tags, m.fast_restore, m.of_kubernetes, m.of_image_build,
+           c.class, c.tier, c.owner, b.instance_id,
+           starts_with(lower(s.resource_group), 'azurebackuprg_') AS of_azure_backup,
+           m.of_site_recovery OR starts_with(lower(s.resource_name), 'asrseeddisk-') OR starts_with(lower(s.resource_name), 'ms-asr-')
+               OR ends_with(lower(s.resource_name), '-asrreplica') AS of_site_recovery,
+           list_filter(e.third_party, lambda p: coalesce(starts_with(lower(s.resource_name), p.name_prefix), false)
+               OR list_contains(m.products, p.product))[1] AS product
+    FROM live_snapshot s
+    CROSS JOIN setting e
+    JOIN classified c ON c.resource_no = s.resource_no
+    JOIN dated m ON m.set_no = c.set_no
+    LEFT JOIN disk_backup b ON b.resource_no = s.resource_no
 ),
 told AS (
-    SELECT s.*, g.hold_text, g.expiry, g.missing_tags, g.fast_restore, g.origin, t.*,
-           hours_since(s.created_at) AS age_hours, -hours_since(g.expires_at) AS expires_in_hours,
+    SELECT s.*, t.*,
+           CASE
+               WHEN s.of_azure_backup THEN {'who': 'azure_backup', 'why': 'its resource group belongs to Azure Backup'}
+               WHEN s.instance_id IS NOT NULL THEN {'who': 'azure_disk_backup', 'why': 'backup instance ' || s.instance_id}
+               WHEN s.of_kubernetes THEN {'who': 'kubernetes_csi', 'why': 'tags of a Kubernetes volume snapshot'}
+               WHEN s.of_site_recovery THEN {'who': 'asr', 'why': 'name or tag of Azure Site Recovery'}
+               WHEN s.product IS NOT NULL THEN {'who': 'third_party', 'why': s.product.product || ': ' || s.product.mark}
+               WHEN s.of_image_build THEN {'who': 'image_build', 'why': 'tags of an image build'}
+               ELSE {'who': 'user', 'why': 'no mark of a product'}
+           END AS origin,
+           hours_since(s.created_at) AS age_hours, -hours_since(s.expires_at) AS expires_in_hours,
            CASE WHEN coalesce(s.immutability_expired, false) THEN NULL ELSE -hours_since(s.immutable_until) END AS immutable_for_hours,
-           coalesce(lower(g.hold_text) NOT IN ('', 'false', 'no', 'none', '0'), false) AS held,
            CASE WHEN contains(s.source_id, '/microsoft.compute/disks/') THEN 'disk'
                 WHEN contains(s.source_id, '/microsoft.compute/snapshots/') THEN 'snapshot' ELSE 'other' END AS source_kind,
            d.resource_no IS NOT NULL OR n.resource_no IS NOT NULL AS source_found,
            coalesce(d.unique_id <> s.source_unique_id, false) AS source_replaced,
            coalesce(a.whole, false) AS source_complete,
            p.gib_month AS price_gib_month
-    FROM live_snapshot s
+    FROM named s
     CROSS JOIN setting t
-    JOIN guessed g ON g.resource_no = s.resource_no
     LEFT JOIN live_disk d ON d.resource_id = s.source_id
     LEFT JOIN live_snapshot n ON n.resource_id = s.source_id
     LEFT JOIN (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name IN ('disk', 'snapshot') GROUP BY 1) a
@@ -138,11 +146,10 @@ SELECT
     s.sas_max_hours                      AS sas_max_hours,        -- an export may last this long
     s.completion_percent                 AS completion_percent,   -- of a copy under way; null = done
     s.price_gib_month                    AS price_gib_month,      -- of its SKU in the standard; null = none there
-    c.class                              AS class,                -- class of the standard; null where none matches
-    c.tier                               AS tier,                 -- tier it is judged by
-    c.owner                              AS owner                 -- from the owner tags, else the class
+    s.class                              AS class,                -- class of the standard; null where none matches
+    s.tier                               AS tier,                 -- tier it is judged by
+    s.owner                              AS owner                 -- from the owner tags, else the class
 FROM told s
-JOIN classified c ON c.resource_no = s.resource_no
 LEFT JOIN read_wholly w ON w.table_name = 'resource_group' AND w.subscription_id = s.subscription_id;
 
 CREATE TABLE vm_snapshot AS
@@ -170,13 +177,16 @@ WITH taken AS (
 made AS (
     SELECT disk_no, provenance, count(*) AS made FROM taken WHERE NOT partial GROUP BY 1, 2
 ),
-makers AS (
-    SELECT disk_no, string_agg(provenance || ' ' || made, ', ' ORDER BY made DESC, provenance) AS makers FROM made GROUP BY 1
-),
 counted AS (
     SELECT disk_no, count(*) FILTER (NOT partial) AS snapshots, count(*) FILTER (partial) AS partials,
-           max(age_hours) FILTER (NOT partial) AS oldest, min(age_hours) FILTER (NOT partial) AS newest
+           max(age_hours) FILTER (NOT partial) AS oldest, min(age_hours) FILTER (NOT partial) AS newest,
+           min(provenance) FILTER (NOT partial) AS one_maker, max(provenance) FILTER (NOT partial) AS another
     FROM taken GROUP BY 1
+),
+-- Most have one maker, and sorting is dear.
+makers AS (
+    SELECT disk_no, string_agg(provenance || ' ' || made, ', ' ORDER BY made DESC, provenance) AS makers FROM made
+    WHERE disk_no IN (SELECT disk_no FROM counted WHERE one_maker <> another) GROUP BY 1
 ),
 points AS (
     SELECT c.vm_id, count(*) AS restore_points
@@ -192,7 +202,7 @@ SELECT
     d.resource_no                        AS disk_no,              -- key of the disk
     coalesce(n.snapshots, 0)             AS snapshot_count,       -- snapshots of it, whoever made them, also of before it was moved
     coalesce(n.partials, 0)              AS partial_count,        -- copies that have not arrived whole; not among them
-    m.makers                             AS made_by,              -- who made how many; null where there are none
+    coalesce(m.makers, n.one_maker || ' ' || n.snapshots) AS made_by,              -- who made how many; null where there are none
     n.newest                             AS newest_snapshot_age_hours, -- null where there is none
     n.oldest                             AS oldest_snapshot_age_hours, -- null where there is none
     coalesce(r.restore_points, 0)        AS restore_point_count,  -- restore points of its VM that Azure Backup did not make
@@ -201,7 +211,7 @@ SELECT
     d.disk_state                         AS disk_state,           -- Attached, Unattached, Reserved, ActiveSAS, ...
     hours_since(d.created_at)            AS age_hours,            -- null where Azure sent no time
     CASE WHEN t.exclude_managed AND g.managed_by IS NOT NULL THEN 'managed_rg'
-         WHEN list_has_any(list_transform(folded(d.tags), lambda x: x.key), ['rsvaultbackup'])
+         WHEN list_contains(x.own_keys, 'rsvaultbackup')
               OR starts_with(lower(d.resource_name), 'asrseeddisk-') OR starts_with(lower(d.resource_name), 'ms-asr-')
               OR ends_with(lower(d.resource_name), '-asrreplica') THEN 'made_by_product' END AS excluded_code, -- why an unattached one is not judged; null where it is
     t.per_disk_warn                      AS per_disk_warn,        -- more snapshots than this are low
@@ -211,6 +221,8 @@ SELECT
     NOT list_has_any(u.lacking_tables, ['restore_point_collection', 'restore_point', 'subscription', 'backup_instance']) AS other_copy_complete -- all restore points in scope and all instances of Backup vaults of the tenant were read
 FROM live_disk d
 CROSS JOIN setting t
+LEFT JOIN classified c ON c.resource_no = d.resource_no
+LEFT JOIN tag_set x ON x.set_no = c.set_no
 LEFT JOIN counted n ON n.disk_no = d.resource_no
 LEFT JOIN makers m ON m.disk_no = d.resource_no
 LEFT JOIN attached a ON a.disk_id = d.resource_id
