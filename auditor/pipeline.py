@@ -16,41 +16,29 @@ from typing import TYPE_CHECKING, Any
 from auditor import __version__, bundle, gate, history, inputs
 from auditor.bundle import Bundle, Covered, to_json, write_atomically
 from auditor.collect import FirstKept, Scope, collect
-from auditor.document import did_you_mean
 from auditor.engine import damaged, results
 from auditor.engine import explain as explaining
 from auditor.engine import waivers as waiving
-from auditor.engine.compare import differences
 from auditor.engine.evaluate import Judging
-from auditor.errors import AuditorError, BundleError, UsageError
+from auditor.errors import UsageError
 from auditor.inventory import catalogue
 from auditor.inventory import store as tables
 from auditor.inventory.database import DISK_ERRORS
 from auditor.inventory.facts import Circumstances, Facts
-from auditor.model import Checked
-from auditor.report import enclosed, formats, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
-    from cryptography import x509
-
     from auditor.bundle.kept import Interrupted
     from auditor.collect import Azure, Kept
     from auditor.inputs import Inputs
     from auditor.model import Explained, Results
-    from auditor.report.view import Presentation
-    from auditor.rulebook import Rule, Rulebook
-    from auditor.signing.pades import Signing
+    from auditor.rulebook import Rule
     from auditor.standard import WaiverEntry
 
     Tell: TypeAlias = Callable[[str, str], None]
     """Takes a stage and a detail, which may end in `done/total`; of the stage `note`, a sentence to be told whole."""
-
-DEFAULT_REPORTS = ("html", "pdf", "json")
-SIGNED = "pdf"
-"""The kind of report that can be signed."""
 
 _BEHIND = ("azure-identity", "azure-mgmt-recoveryservicesbackup", "azure-mgmt-resourcegraph", "duckdb")
 """Libraries whose version bears on what was read and how it was judged."""
@@ -290,201 +278,6 @@ def register(found: Bundle, waivers: Sequence[WaiverEntry]) -> tuple[list[waivin
     """Give what each waiver would cover in a run, and the exemptions of Azure Policy that stand beside them."""
     with damaged.reading(found), _facts(found, inputs.sealed(found), only=("policy_exemption",)) as facts:
         return waiving.reach(facts, found.folder / "findings", waivers), waiving.exemptions(facts)
-
-
-def verify(found: Bundle, tell: Tell = silent) -> Iterator[Checked]:
-    """Check a bundle."""
-    tell("verify", "files")
-    damage = found.damage()
-    yield Checked("every file is the one that was sealed", tuple(damage))
-    yield Checked("the run before it in the store is the one it was chained to", tuple(found.broken_chain()))
-    yield Checked("the reports are those that were made", tuple(found.changed_reports()))
-    if damage:
-        return  # what was changed proves nothing by being judged again
-    tell("verify", "verdicts")
-    again = evaluate_again(found, inputs.of_bundle(found), tell=tell)
-    with damaged.reading(found):
-        wrong = differences(found.folder / "findings", again)
-    yield Checked("the verdicts follow from the evidence", tuple(wrong))
-
-
-def verify_store(store: Path, tell: Tell = silent) -> Iterator[tuple[str, Checked]]:
-    """Check every run of a store, and that none is gone from between them; give each check with the run's folder."""
-    found = []
-    for folder in bundle.runs(store):
-        try:
-            found.append(Bundle(folder))
-        except BundleError as error:
-            yield folder.name, Checked("its manifest can be read", (error.message,))
-            continue
-        try:
-            for checked in verify(found[-1], tell):
-                yield folder.name, checked
-        except UsageError as error:  # of one run; the others are looked at all the same
-            yield folder.name, Checked("it can be judged again", (error.message,))
-    yield store.name, Checked("no run is gone from the chain", tuple(bundle.lost(found)))
-
-
-def verify_pdf(
-    pdf: bytes, store: Path, trusted: Sequence[x509.Certificate] | None = None, *, demanded: bool = False
-) -> Iterator[Checked]:
-    """Check a report that somebody was handed.
-
-    Args:
-        pdf: the file.
-        store: where its run is looked for.
-        trusted: certificates that may sign; None for no list.
-        demanded: whether a report without a signature is wrong.
-    """
-    from auditor.signing import reading  # noqa: PLC0415 - pyHanko costs 0.3 s that others need not pay
-
-    signature = list(reading.check(pdf, trusted, demanded=demanded))
-    yield from signature
-    inside, origin = enclosed.check(pdf)
-    yield inside
-    if origin is None:
-        return
-    what = f"the run is {origin.run}, manifest sha256 {origin.manifest_digest}"
-    try:
-        found = Bundle(store / f"run={origin.run}")
-    except BundleError:
-        yield Checked(
-            what, notes=(f"that run is not in {bundle.shown(store)} (--store): it was compared with nothing",)
-        )
-        return
-    same = found.manifest_digest == origin.manifest_digest
-    yield Checked(what, () if same else (f"the manifest of {found.folder} has sha256 {found.manifest_digest}",))
-    signer = "" if any(it.wrong for it in signature) else reading.fingerprint(pdf)
-    yield _as_listed(found, pdf, signer)
-
-
-def _as_listed(found: Bundle, pdf: bytes, signer: str) -> Checked:
-    """Hold a report against the lists of those that were made of a run.
-
-    One that was signed more than once is still the same report: its bytes before the signature are listed too. That
-    they are followed by a signature proves nothing unless it is of the signer who is listed with them.
-    """
-    what = "it is the report that was made of that run"
-    folders = [found.folder / "reports", *sorted(found.folder.glob("evaluations/*/reports"))]
-    entries = [it for folder in folders if isinstance(it := bundle.reports_of(folder).get("pdf"), dict)]
-    if not entries:
-        return Checked(what, notes=("no list of reports is in the bundle: it was compared with nothing",))
-    for entry in entries:
-        if entry.get("sha256") == bundle.digest_of_bytes(pdf):
-            return Checked(what)
-        unsigned = entry.get("unsigned")
-        if isinstance(unsigned, dict) and signer and unsigned.get("signer") == signer:
-            size = unsigned.get("size")
-            if isinstance(size, int) and unsigned.get("sha256") == bundle.digest_of_bytes(pdf[:size]):
-                return Checked(what, notes=("signed again by the same signer since",))
-    listed = ", ".join(sorted({str(entry.get("sha256")) for entry in entries}))
-    wrong = f"reports/index.json lists sha256 {listed}: this file was changed, or another was made since"
-    return Checked(what, (wrong,))
-
-
-def wanted_reports(asked: Sequence[str], read: Sequence[object] = ()) -> dict[str, Path | None]:
-    """Read `--report KIND[=PATH]`: kind -> path, None for its place in the bundle; ("",) asks for none.
-
-    Args:
-        asked: the option's texts.
-        read: files and folders that the run reads, which no report may replace; None for one that is not given.
-
-    Raises:
-        UsageError: an unknown kind, one that can't be made here, or a path that can't be written.
-    """
-    wanted: dict[str, Path | None] = {}
-    for text in asked or DEFAULT_REPORTS:
-        kind, _, path = text.partition("=")
-        if kind:
-            formats.find(kind).check()
-            wanted[kind] = Path(path) if path else None
-    targets = [target for target in wanted.values() if target is not None]
-    for target in targets:
-        bundle.demand_writable(target)
-        for source in (Path(str(it)).resolve() for it in read if it is not None):
-            if target.resolve() == source or source in target.resolve().parents:
-                raise UsageError(f"--report …={target}: would replace an input of this run", "name another file")
-        if targets.count(target) > 1:
-            raise UsageError(f"--report …={target}: two reports cannot be one file", "give each its own")
-    return wanted
-
-
-def needs_passes(wanted: Mapping[str, Path | None], how: Presentation) -> bool:
-    """Say whether a report that is wanted names what passes one by one."""
-    return bool(wanted) and (how.all_rows or any(formats.find(kind).needs_passes for kind in wanted))
-
-
-def framework(name: str | None, book: Rulebook) -> str | None:
-    """Give the key of the framework that is called `name`, or begins like it where only one does.
-
-    Raises:
-        UsageError: no rule of the book names such a framework, or several begin so.
-    """
-    if name is None:
-        return None
-    known = {key for rule in book.rules for key in rule.file.controls if key in book.frameworks}
-    wanted = name.strip().casefold().replace("-", "_")
-    near = [wanted] if wanted in known else sorted(key for key in known if key.startswith(wanted))
-    if len(near) == 1:
-        return near[0]
-    said = f"--framework {bundle.shown(name)}: no rule of this run names a framework that is called so"
-    raise UsageError(said, f"did you mean one of {', '.join(near)}?" if near else did_you_mean(wanted, known))
-
-
-def report(
-    made: Results,
-    folder: Path,
-    wanted: Mapping[str, Path | None],
-    how: Presentation = view.PLAIN,
-    tell: Tell = silent,
-    *,
-    signing: Signing | None = None,
-) -> dict[str, Path]:
-    """Write the reports and their index; give kind -> path.
-
-    Raises:
-        UsageError: a place can't be written, or the signer's certificate has expired.
-        NoRunError: who signs does not answer; every other report is written, and no PDF that is not signed.
-    """
-    if not wanted:
-        return {}
-    shown = view.build(made, replace(how, signer=signing.about) if signing else how)
-    written: dict[str, Path] = {}
-    index = bundle.reports_of(folder)
-    try:
-        # What is signed comes last: a signature that can't be had takes no other report with it.
-        for kind, path in sorted(wanted.items(), key=lambda it: signing is not None and it[0] == SIGNED):
-            tell("report", kind)
-            form = formats.find(kind)
-            if said := form.notice(shown):
-                tell("note", said)
-            place = path or folder / form.default_name
-            body = form.render(shown)
-            unsigned = {}
-            if signing is not None and kind == SIGNED:
-                unsigned = {"unsigned": _digested(body) | {"signer": signing.about.fingerprint}}
-                body = _signed(signing, body, made.run.id)
-            write_atomically(place, body)
-            written[kind] = place
-            index[kind] = {"path": place.name if path is None else str(path.resolve()), **_digested(body), **unsigned}
-    finally:
-        if written:
-            listed = to_json({"manifest_digest": made.run.manifest_digest, "reports": index})
-            write_atomically(folder / "index.json", listed)
-    return written
-
-
-def _digested(body: bytes) -> dict[str, Any]:
-    return {"size": len(body), "sha256": bundle.digest_of_bytes(body)}
-
-
-def _signed(signing: Signing, body: bytes, run: str) -> bytes:
-    try:
-        return signing.sign(body)
-    except AuditorError as error:
-        said = f"report.pdf is not written, for it could not be signed: {error.message}"
-        again = f"run {run} is sealed and its other reports are written; `auditor report {run}` makes this one. "
-        raise type(error)(said, again + error.hint) from error
 
 
 def _evaluate(

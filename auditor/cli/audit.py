@@ -39,7 +39,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
 
     Restore tests and runbooks are looked for from `beside`, from the standard's own folder where it is None.
     """
-    from auditor import bundle, inputs, pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
+    from auditor import bundle, inputs, pipeline, reporting  # noqa: PLC0415 - see auditor.cli: commands import when they run
     from auditor.azure import AzureReader  # noqa: PLC0415
     from auditor.azure.pacing import Patience  # noqa: PLC0415
     from auditor.cli import common, show  # noqa: PLC0415
@@ -54,7 +54,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
     found = interrupted.as_of if interrupted else None
     moment: datetime = options["as_of"] or found or datetime.now(UTC).replace(microsecond=0)
     pipeline.check_store(options["store"], moment)
-    wanted = pipeline.wanted_reports(options["report"], common.files_read(options))
+    wanted = reporting.wanted_reports(options["report"], common.files_read(options))
     responses = options.get("responses")
     given = inputs.read(
         options["standard"], options["waivers"], options["rules"], responses_path=responses, beside=beside
@@ -83,9 +83,9 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
             given,
             threshold="none" if evidence_only else None,
             language=how.language,
-            passes=pipeline.needs_passes(wanted, how),
+            passes=reporting.needs_passes(wanted, how),
         )
-        written = pipeline.report(results, made.folder / "reports", wanted, how, progress.tell, signing=signing)
+        written = reporting.write(results, made.folder / "reports", wanted, how, progress.tell, signing=signing)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
         show.result(results, written, made.folder, options["form"], code, how=how)

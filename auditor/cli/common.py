@@ -118,7 +118,7 @@ def presentation_of(options: dict[str, Any], book: Rulebook, store: Path) -> Pre
         UsageError: there are no texts in the language, the user's templates are not sound, no rule names the framework,
             or a key is named that nothing is redacted with.
     """
-    from auditor import pipeline  # noqa: PLC0415 - see auditor.cli: commands import when they run
+    from auditor import reporting  # noqa: PLC0415 - see auditor.cli: commands import when they run
     from auditor.report import redact, templates  # noqa: PLC0415
     from auditor.report.view import Presentation  # noqa: PLC0415
 
@@ -132,7 +132,7 @@ def presentation_of(options: dict[str, Any], book: Rulebook, store: Path) -> Pre
         pdf_all=options["pdf_all"],
         language=options["language"],
         templates=found,
-        framework=pipeline.framework(options["framework"], book),
+        framework=reporting.framework(options["framework"], book),
         redact_key=redact.read_key(key or store / redact.KEY_NAME) if options["redact"] else None,
     )
 

@@ -26,11 +26,11 @@ def command(bundle: str, **options: Any) -> int:
     are only made where --report asks for them.
     """
     from auditor import bundle as bundles  # noqa: PLC0415 - see auditor.cli: commands import when they run
-    from auditor import inputs, pipeline  # noqa: PLC0415
+    from auditor import inputs, pipeline, reporting  # noqa: PLC0415
     from auditor.cli import common, show  # noqa: PLC0415
 
     found = bundles.find(bundle, options["store"])
-    wanted = pipeline.wanted_reports(options["report"] or ("",), [*common.files_read(options), *found.sealed_places])
+    wanted = reporting.wanted_reports(options["report"] or ("",), [*common.files_read(options), *found.sealed_places])
     given = inputs.of_bundle(found, options["standard"], options["waivers"], options["rules"], options["responses"])
     how = common.presentation_of(options, given.book, found.folder.parent)
     with show.Progress.of(options) as progress:
@@ -43,9 +43,9 @@ def command(bundle: str, **options: Any) -> int:
             threshold=options["fail_on"],
             allow_incomplete=common.allowed_gaps(options["allow_incomplete"]) or None,
             language=how.language,
-            passes=pipeline.needs_passes(wanted, how),
+            passes=reporting.needs_passes(wanted, how),
         )
-        written = pipeline.report(results, findings.parent / "reports", wanted, how, progress.tell)
+        written = reporting.write(results, findings.parent / "reports", wanted, how, progress.tell)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
         show.result(results, written, findings.parent, options["form"], code, how=how)

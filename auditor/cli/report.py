@@ -20,13 +20,13 @@ from auditor.cli import options as opt
 def command(bundle: str, **options: Any) -> int:
     """Make reports of BUNDLE (a folder, a run name, or `latest`); the same bundle gives the same unsigned bytes."""
     from auditor import bundle as bundles  # noqa: PLC0415 - see auditor.cli: commands import when they run
-    from auditor import inputs, pipeline  # noqa: PLC0415
+    from auditor import inputs, pipeline, reporting  # noqa: PLC0415
     from auditor.cli import common, show  # noqa: PLC0415
 
     found = bundles.find(bundle, options["store"])
     given = inputs.sealed(found)
     how = common.presentation_of(options, given.book, found.folder.parent)
-    wanted = pipeline.wanted_reports(options["report"], [*common.files_read(options), *found.sealed_places])
+    wanted = reporting.wanted_reports(options["report"], [*common.files_read(options), *found.sealed_places])
     signing = common.signing_of(options, wanted)
     with show.Progress.of(options) as progress:
         progress.tell("report", "")
@@ -36,9 +36,9 @@ def command(bundle: str, **options: Any) -> int:
             threshold=options["fail_on"],
             allow_incomplete=common.allowed_gaps(options["allow_incomplete"]) or None,
             language=how.language,
-            passes=pipeline.needs_passes(wanted, how),
+            passes=reporting.needs_passes(wanted, how),
         )
-        written = pipeline.report(results, found.folder / "reports", wanted, how, progress.tell, signing=signing)
+        written = reporting.write(results, found.folder / "reports", wanted, how, progress.tell, signing=signing)
     code = common.exit_code(results, exit_zero=options["exit_zero"])
     if not options["quiet"]:
         show.result(results, written, found.folder, options["form"], code, how=how)

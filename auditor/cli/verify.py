@@ -39,7 +39,7 @@ def command(what: str, **options: Any) -> int:
     and the run in the store that it says it is of. Exits 1 where something differs.
     """
     from auditor import bundle as bundles  # noqa: PLC0415 - see auditor.cli: commands import when they run
-    from auditor import pipeline  # noqa: PLC0415
+    from auditor import verifying  # noqa: PLC0415
     from auditor.cli import show  # noqa: PLC0415
 
     path = Path(what)
@@ -51,12 +51,12 @@ def command(what: str, **options: Any) -> int:
             from auditor.signing import reading  # noqa: PLC0415
 
             trusted = reading.read_trusted(options["trust"]) if options["trust"] else None
-            checks = pipeline.verify_pdf(pdf, options["store"], trusted, demanded=options["require_signature"])
+            checks = verifying.verify_pdf(pdf, options["store"], trusted, demanded=options["require_signature"])
             return _tell((("", it) for it in checks), quiet=options["quiet"])
         if bundles.is_store(path):
-            return _tell(pipeline.verify_store(path, progress.tell), quiet=options["quiet"])
+            return _tell(verifying.verify_store(path, progress.tell), quiet=options["quiet"])
         found = bundles.find(what, options["store"], intact=False)
-        code = _tell((("", it) for it in pipeline.verify(found, progress.tell)), quiet=options["quiet"])
+        code = _tell((("", it) for it in verifying.verify_bundle(found, progress.tell)), quiet=options["quiet"])
     if not options["quiet"]:
         click.echo(f"manifest sha256 {found.manifest_digest}")
     return code

@@ -11,7 +11,7 @@ import junitparser
 import pytest
 
 from auditor import bundle as bundles
-from auditor import pipeline, rulebook
+from auditor import reporting, rulebook
 from auditor.bundle import Bundle
 from auditor.model import Status
 from auditor.report import formats
@@ -60,6 +60,23 @@ def test_reports_are_made_from_the_bundle_alone_and_twice_the_same(alone: Path, 
     assert Bundle(alone).damage() == []
 
 
+def test_a_report_put_elsewhere_is_listed_beside_the_bundle_s_own(
+    alone: Path, auditor: Auditor, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "handed-over.json"
+    assert auditor("report", alone, "--report", "json", "-q").code == 1
+    assert auditor("report", alone, "--report", f"json={elsewhere}", "--all-rows", "-q").code == 1
+    listed = bundles.reports_of(alone / "reports")
+    assert listed.keys() == {"json", f"json={elsewhere}"}
+    own = (alone / "reports" / "findings.json").read_bytes()
+    assert listed["json"]["sha256"] == bundles.digest_of_bytes(own)
+    assert (
+        listed[f"json={elsewhere}"]["sha256"]
+        == bundles.digest_of_bytes(elsewhere.read_bytes())
+        != listed["json"]["sha256"]
+    )
+
+
 def test_every_kind_of_report_is_made_and_names_what_passes_where_it_must(
     alone: Path, finished: Audited, auditor: Auditor
 ) -> None:
@@ -89,7 +106,7 @@ def test_passes_are_only_read_where_a_report_names_them(finished: Audited) -> No
         ((), True, False),
     ):
         wanted: dict[str, Path | None] = dict.fromkeys(asked)
-        assert pipeline.needs_passes(wanted, Presentation(all_rows=all_rows)) is needed
+        assert reporting.needs_passes(wanted, Presentation(all_rows=all_rows)) is needed
     assert finished.results.passes == {}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditor import pipeline, rulebook
+from auditor import reporting, rulebook
 from auditor.errors import UsageError
 from tests.cli.conftest import tree
 
@@ -36,11 +36,11 @@ def test_a_framework_that_no_rule_names_is_wrong_input(alone: Path, auditor: Aud
 
 def test_a_framework_is_found_by_the_beginning_of_its_name_where_only_one_has_it() -> None:
     book = rulebook.read()
-    assert pipeline.framework(None, book) is None
-    assert pipeline.framework("soc2", book) == "soc2_2017"
-    assert pipeline.framework("NIST-800-53-r5", book) == "nist_800_53_r5"
+    assert reporting.framework(None, book) is None
+    assert reporting.framework("soc2", book) == "soc2_2017"
+    assert reporting.framework("NIST-800-53-r5", book) == "nist_800_53_r5"
     with pytest.raises(UsageError, match="nist") as caught:
-        pipeline.framework("nist", book)
+        reporting.framework("nist", book)
     assert "nist_800_53_r5, nist_csf_2_0" in str(caught.value.hint)
 
 

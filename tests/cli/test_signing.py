@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pikepdf
 import pytest
 
-from auditor import pipeline
+from auditor import reporting
 from auditor.bundle import Bundle
 from auditor.signing import pades
 from auditor.signing.pkcs12 import FileKey
@@ -34,7 +34,7 @@ def reported(finished: Audited, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = place / "store" / finished.bundle.folder.name
     shutil.copytree(finished.bundle.folder, folder, ignore=shutil.ignore_patterns("reports", "evaluations"))
     signing = pades.Signing(FileKey(made.write_p12(place / "report.p12"), made.PASSWORD))
-    pipeline.report(finished.results, folder / "reports", {"pdf": None}, signing=signing)
+    reporting.write(finished.results, folder / "reports", {"pdf": None}, signing=signing)
     (place / "root.pem").write_bytes(made.pem(made.root()))
     return place
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditor import pipeline
+from auditor import pipeline, reporting
 from auditor.collect import Scope
 from auditor.errors import ExitCode, NoRunError
 from auditor.model import CoverageState, Status
@@ -165,7 +165,7 @@ def test_fixture_15_a_429_for_ever_gives_unknown_and_reports_of_what_was_read(
     assert "vm-unprotected" not in lost["near1"]  # Resource Graph was read
     assert "vm-unprotected" in lost["bare"]
     assert exit_code(made) == 3
-    written = pipeline.report(made.results, tmp_path / "reports", pipeline.wanted_reports(("html", "json")))
+    written = reporting.write(made.results, tmp_path / "reports", reporting.wanted_reports(("html", "json")))
     assert written.keys() == {"html", "json"}
     assert all(path.stat().st_size > 10_000 for path in written.values())
     assert '"complete": false' in written["json"].read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ import jsonschema
 import pytest
 import yaml
 
-from auditor import gate, inputs, pipeline, standard
+from auditor import gate, inputs, reporting, standard
 from auditor.cli import show
 from auditor.errors import UsageError
 from auditor.model import Severity, Status
@@ -332,7 +332,7 @@ def test_fixture_33_a_disk_that_is_full_in_the_middle_leaves_the_old_report_or_n
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
         try:
             with pytest.raises(UsageError, match="cannot be written"):
-                pipeline.report(made.results, tmp_path / "reports", {"json": target})
+                reporting.write(made.results, tmp_path / "reports", {"json": target})
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
@@ -348,6 +348,6 @@ def test_fixture_33_a_crash_while_a_report_is_made_leaves_no_half_one(
     wanted = {"json": tmp_path / "a.json", "html": tmp_path / "b.html"}
     monkeypatch.setattr("auditor.report.formats.html.render", broken)
     with pytest.raises(MemoryError):
-        pipeline.report(made.results, tmp_path / "reports", wanted)
+        reporting.write(made.results, tmp_path / "reports", wanted)
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert json.loads((tmp_path / "a.json").read_bytes())["run"]["complete"] is True
