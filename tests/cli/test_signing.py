@@ -64,7 +64,7 @@ def test_a_report_that_was_handed_over_is_verified(place: Path, auditor: Auditor
     for said in (
         "CN=Internal Audit",
         "covers the whole file",
-        "findings.json, population.csv",
+        "findings.csv, findings.json, findings.xlsx, population.csv",
         Bundle(place).manifest_digest,
     ):
         assert said in told.out

@@ -21,6 +21,7 @@ import jsonschema
 import pytest
 import yaml
 
+from auditor import bundle as bundles
 from auditor import gate, inputs, reporting, standard
 from auditor.cli import show
 from auditor.errors import UsageError
@@ -349,5 +350,7 @@ def test_fixture_33_a_crash_while_a_report_is_made_leaves_no_half_one(
     monkeypatch.setattr("auditor.report.formats.html.render", broken)
     with pytest.raises(MemoryError):
         reporting.write(made.results, tmp_path / "reports", wanted)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "reports"]
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["index.json"]
+    assert bundles.reports_of(tmp_path / "reports").keys() == {f"json={tmp_path / 'a.json'}"}
     assert json.loads((tmp_path / "a.json").read_bytes())["run"]["complete"] is True
