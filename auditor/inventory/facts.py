@@ -453,7 +453,7 @@ def _classified(standard: Standard) -> str:
     asked: dict[str, str] = {}  # of a set of tags, by the column that answers
 
     def carries(pairs: list[str]) -> str:
-        return f"r.{asked.setdefault(carried('x.tag_pairs', pairs), f't{len(asked)}')}"
+        return f"r.{asked.setdefault(carried('p.tag_pairs', pairs), f't{len(asked)}')}"
 
     flags = [f"{rule.match.sql('r', carries)} AS c{number}" for number, rule in enumerate(standard.classes)]
     position = {rule.name: number for number, rule in enumerate(standard.classes)}
@@ -480,9 +480,8 @@ def _classified(standard: Standard) -> str:
     answers = "".join(f", {condition} AS {column}" for condition, column in asked.items())
     return f"""
         CREATE TABLE classified AS
-        WITH x AS (
-                 SELECT x.set_no, x.tag_text, x.owner, x.strange_tag{answers} FROM tag_set x
-             ),
+        WITH p AS (SELECT x.*, pairs(x.tag_entries) AS tag_pairs FROM tag_set x),
+             x AS (SELECT p.set_no, p.tag_text, p.owner, p.strange_tag{answers} FROM p),
              r AS (
                  SELECT r.resource_no, r.resource_id, r.resource_group, r.subscription_id, r.subscription_name,
                         r.management_groups, x.*

@@ -7,6 +7,7 @@ CREATE MACRO folded(tags) AS
 CREATE MACRO merged(own, inherited) AS
     list_concat(own, list_filter(inherited, lambda i: NOT list_contains(list_transform(own, lambda o: o.key), i.key)));
 CREATE MACRO tag_text(own, inherited) AS to_json(own)::VARCHAR || to_json(inherited)::VARCHAR;  -- the same for the same tags
+CREATE MACRO pairs(entries) AS list_transform(entries, lambda t: t.key || chr(31) || lower(t.value));
 CREATE MACRO hours_since(moment) AS
     round((epoch((SELECT as_of FROM setting)) - epoch(moment)) / 3600, 4);
 CREATE MACRO month_of(day_no) AS  -- of a day since 1970-01-01: year * 12 + month - 1
@@ -90,7 +91,7 @@ merged AS (
     SELECT t.*, merged(folded(t.tags), folded(t.inherited_tags)) AS tag_entries FROM tagged t
 )
 SELECT m.* EXCLUDE (tag_entries), m.tag_entries,
-       list_transform(m.tag_entries, lambda t: t.key || chr(31) || lower(t.value)) AS tag_pairs,
+       pairs(m.tag_entries) AS tag_pairs,
        coalesce(k.subscription_name, '') AS subscription_name,
        coalesce(k.management_groups, []) AS management_groups
 FROM merged m LEFT JOIN known_subscription k USING (subscription_id);

@@ -1,9 +1,10 @@
 -- Managed-disk snapshots: who made them, where they come from, how long they may stay.
 
-CREATE TABLE snapshot AS
--- table: snapshot: managed-disk snapshots in scope, who made them and where they come from; one row each
+-- What the tags of a snapshot say, for each set of them.
+CREATE TABLE snapshot_tags AS
 WITH listed AS (
     SELECT x.set_no, x.tag_entries, list_transform(x.tag_entries, lambda t: t.key) AS keys FROM tag_set x
+    WHERE x.set_no IN (SELECT c.set_no FROM classified c JOIN live_snapshot s ON s.resource_no = c.resource_no)
 ),
 marked AS (
     SELECT t.set_no,
@@ -30,15 +31,16 @@ marked AS (
            len(list_filter(t.tag_entries, lambda x: x.key = 'fast-restore' AND lower(x.value) NOT IN ('', 'false', 'no', 'none', '0'))) > 0
                AS fast_restore
     FROM listed t CROSS JOIN setting e
-),
-dated AS (
-    SELECT m.*,
-        coalesce(lower(m.hold_text) NOT IN ('', 'false', 'no', 'none', '0'), false) AS held,
-        coalesce(try_cast(try_strptime(m.expiry.value, ['%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%Y%m%d']) AS TIMESTAMP) + INTERVAL 1 DAY,
-                 try_cast(try_cast(m.expiry.value AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP)) AT TIME ZONE 'UTC' AS expires_at
-    FROM marked m
-),
-disk_backup AS (
+)
+SELECT m.set_no, m.expiry, m.of_kubernetes, m.of_site_recovery, m.of_image_build, m.products, m.missing_tags, m.fast_restore,
+       coalesce(lower(m.hold_text) NOT IN ('', 'false', 'no', 'none', '0'), false) AS held,
+       coalesce(try_cast(try_strptime(m.expiry.value, ['%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%Y%m%d']) AS TIMESTAMP) + INTERVAL 1 DAY,
+                try_cast(try_cast(m.expiry.value AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP)) AT TIME ZONE 'UTC' AS expires_at
+FROM marked m;
+
+CREATE TABLE snapshot AS
+-- table: snapshot: managed-disk snapshots in scope, who made them and where they come from; one row each
+WITH disk_backup AS (
     SELECT s.resource_no, min(b.resource_id) AS instance_id
     FROM live_snapshot s JOIN raw.backup_instance b
       ON b.source_id = s.source_id
@@ -56,7 +58,7 @@ named AS (
     FROM live_snapshot s
     CROSS JOIN setting e
     JOIN classified c ON c.resource_no = s.resource_no
-    JOIN dated m ON m.set_no = c.set_no
+    JOIN snapshot_tags m ON m.set_no = c.set_no
     LEFT JOIN disk_backup b ON b.resource_no = s.resource_no
 ),
 told AS (
@@ -211,7 +213,7 @@ SELECT
     d.disk_state                         AS disk_state,           -- Attached, Unattached, Reserved, ActiveSAS, ...
     hours_since(d.created_at)            AS age_hours,            -- null where Azure sent no time
     CASE WHEN t.exclude_managed AND g.managed_by IS NOT NULL THEN 'managed_rg'
-         WHEN list_contains(x.own_keys, 'rsvaultbackup')
+         WHEN x.of_site_recovery
               OR starts_with(lower(d.resource_name), 'asrseeddisk-') OR starts_with(lower(d.resource_name), 'ms-asr-')
               OR ends_with(lower(d.resource_name), '-asrreplica') THEN 'made_by_product' END AS excluded_code, -- why an unattached one is not judged; null where it is
     t.per_disk_warn                      AS per_disk_warn,        -- more snapshots than this are low
