@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from auditor import inputs, standard
 from auditor.model import CALENDAR_DAYS, Status
 from auditor.simulator.estate import Estate
 from auditor.standard import evidence
@@ -114,15 +115,38 @@ def test_everything_was_read_and_adds_up(contoso: tuple[Estate, Audited]) -> Non
 def test_every_rule_fires_and_every_reason_has_words(contoso: tuple[Estate, Audited]) -> None:
     _, made = contoso
     for rule in made.results.rules:
-        if rule.id == "vault-cmk-missing":
-            continue  # the default standard demands no key; another one does, in test_vaults
         due = rule.statuses[Status.FAIL] + rule.statuses[Status.NOT_YET_DUE]
-        # The shipped standard has no prices: money can't be told. With prices it is: test_copies.
-        assert due > 0 or rule.id == "cost-snapshot-waste", rule.id
+        assert due > 0 or rule.id in BY_ANOTHER_STANDARD, rule.id
     for finding in made.results.findings:
         assert finding.reason_code, finding.rule
         assert finding.reason != finding.reason_code.replace("_", " ") or " " not in finding.reason_code
         assert "{" not in finding.reason, finding.reason
+
+
+BY_ANOTHER_STANDARD = {
+    "vault-cmk-missing": ("cmk: {required: false, double: false}", "cmk: {required: true, double: true}"),
+    "cost-snapshot-waste": (
+        "{Standard_LRS: null, Standard_ZRS: null, Premium_LRS: null}",
+        "{Standard_LRS: 0.05, Standard_ZRS: 0.06, Premium_LRS: 0.1}",
+    ),
+}
+"""Rules that the shipped standard leaves nothing to judge: it demands no key and knows no prices."""
+
+
+def test_what_the_shipped_standard_does_not_ask_fires_and_passes_by_one_that_does(
+    contoso: tuple[Estate, Audited], tmp_path: Path
+) -> None:
+    text = standard.default_path().read_text(encoding="utf-8")
+    for shipped, asked in BY_ANOTHER_STANDARD.values():
+        assert shipped in text
+        text = text.replace(shipped, asked)
+    path = tmp_path / "standard.yaml"
+    path.write_text(text, encoding="utf-8")
+    _, made = contoso
+    found = {rule.id: rule.statuses for rule in made.judged_again(inputs.read(path)).rules}
+    for rule in BY_ANOTHER_STANDARD:
+        assert found[rule][Status.FAIL] > 0, rule
+        assert found[rule][Status.PASS] > 0, rule
 
 
 def test_no_request_but_reads(contoso: tuple[Estate, Audited]) -> None:
