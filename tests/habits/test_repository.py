@@ -45,11 +45,21 @@ def test_commented_keys_of_the_sample_configuration_exist() -> None:
     assert named <= set(config.Config.model_fields)
 
 
+def scripts_of(tree: object) -> list[str]:
+    """Give the shell scripts of a pipeline, at any depth."""
+    if isinstance(tree, list):
+        return [script for item in tree for script in scripts_of(item)]
+    if not isinstance(tree, dict):
+        return []
+    own = [value for key, value in tree.items() if key in {"run", "inlineScript", "script"}]
+    return [*own, *(script for value in tree.values() for script in scripts_of(value))]
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "samples" / "pipelines").glob("*.yml")), ids=lambda p: p.name)
 def test_sample_pipelines_call_commands_that_exist(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert yaml.safe_load(text)
-    commands = re.findall(r"(?:run|inlineScript): (auditor .+?)(?: \||$)", text, flags=re.MULTILINE)
+    scripts = scripts_of(yaml.safe_load(path.read_text(encoding="utf-8")))
+    lines = (line for script in scripts for line in script.replace("\\\n", " ").splitlines())
+    commands = [line for line in lines if line.startswith("auditor ")]
     assert commands
     for command in commands:
         words = command.split()
