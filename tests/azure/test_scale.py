@@ -109,4 +109,5 @@ def test_in_real_time_too(tmp_path: Path) -> None:
     sent = [request.at for request in log if "ResourceGraph" in request.path]
     assert Counter(request.status for request in log)[429] == 0
     # Of a few windows, the computing between the last queries is a part too.
-    assert max(sent) - min(sent) <= 1.1 * bound(len(sent), quota) + 2
+    # Four seconds for what a busy machine does beside waiting; the bound itself is ten.
+    assert max(sent) - min(sent) <= 1.1 * bound(len(sent), quota) + 4

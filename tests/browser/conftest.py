@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it runs, so does its event loop, and no other test may start one
 def browser() -> Iterator[Browser]:
     with launched() as started:
         yield started
