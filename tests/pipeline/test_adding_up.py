@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor import assets, inputs, rulebook, standard
+from auditor.model import Status
 from auditor.simulator import Faults
 from auditor.simulator.estate import Estate
 from auditor.standard import Waiver
@@ -91,32 +92,31 @@ def adds_up(made: Audited, given: Inputs, expected: dict[str, int]) -> Counter[s
     return met
 
 
-def check(seed: int, given: Inputs, folder: Path, most: int) -> None:
-    """Audit an estate of at most so many machines, of which some may not be read."""
+def check(seed: int, given: Inputs, folder: Path, most: int) -> Counter[str]:
+    """Audit an estate of at most so many machines, some unreadable; give how often each status was met."""
     draw = random.Random(seed)  # noqa: S311 - cases, not secrets
     tree = random_estate(seed, machines=draw.randint(8, most), snapshots=draw.randint(2, most))
     estate = Estate.from_dict(tree, AS_OF)
     denied = frozenset(draw.sample(DENIED, draw.randint(0, 3)))
     made = audit(estate, folder, given=given, faults=Faults(denied_paths=denied), patience=hurried())
-    met = adds_up(made, given, populations(estate, given))
-    told = ("pass", "fail", "waived", "not_applicable", *(["unknown"] if denied else []))
-    assert all(met[status] for status in told), met
+    return adds_up(made, given, populations(estate, given))
 
 
-@settings(AUDITS, max_examples=1)
-@given(seed=st.integers(0, 2**32))
-def test_statuses_add_up_to_the_population(
-    tmp_path_factory: pytest.TempPathFactory, every_rule: Inputs, seed: int
-) -> None:
-    print(f"seed {seed}")  # noqa: T201 - told where it fails
-    check(seed, every_rule, tmp_path_factory.mktemp("store"), most=12)
+def test_statuses_add_up_to_the_population(tmp_path: Path, every_rule: Inputs) -> None:
+    met = check(0, every_rule, tmp_path / "store", most=20)
+    assert all(met[status] for status in ("pass", "fail", "waived", "not_applicable")), met
 
 
 @pytest.mark.slow
-@settings(AUDITS, max_examples=25)
-@given(seed=st.integers(2**32, 2**33))
-def test_statuses_of_many_estates_add_up(
-    tmp_path_factory: pytest.TempPathFactory, every_rule: Inputs, seed: int
-) -> None:
-    print(f"seed {seed}")  # noqa: T201 - told where it fails
-    check(seed, every_rule, tmp_path_factory.mktemp("store"), most=40)
+def test_statuses_of_many_estates_add_up(tmp_path_factory: pytest.TempPathFactory, every_rule: Inputs) -> None:
+    met: Counter[str] = Counter()
+
+    @settings(AUDITS, max_examples=25)
+    @given(seed=st.integers(2**32, 2**33))
+    def adds_up_whatever_the_seed(seed: int) -> None:
+        print(f"seed {seed}")  # noqa: T201 - told where it fails
+        met.update(check(seed, every_rule, tmp_path_factory.mktemp("store"), most=40))
+
+    adds_up_whatever_the_seed()
+    # Of one estate a status may be lacking: what was denied may not be needed there.
+    assert all(met[status] for status in Status), met
