@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 import time
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -135,8 +136,8 @@ def pem(*certificates: x509.Certificate) -> bytes:
     return b"".join(it.public_bytes(Encoding.PEM) for it in certificates)
 
 
-class Served:
-    """An HTTP server of this machine, in a thread."""
+class Served(ABC):
+    """An HTTP server of this machine, in a thread; what it answers is said by those below."""
 
     scheme = "http"
 
@@ -155,8 +156,9 @@ class Served:
         self._server.shutdown()
         self._server.server_close()
 
+    @abstractmethod
     def answer(self, method: str, path: str, headers: Any, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        raise NotImplementedError
+        """Give status, headers and body."""
 
 
 class _Handler(BaseHTTPRequestHandler):

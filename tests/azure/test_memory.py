@@ -73,7 +73,9 @@ def protected(machines: int) -> Estate:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the peak of one process alone is told by /proc, which only Linux has"
+)
 def test_memory_does_not_grow_with_the_estate(tmp_path: Path) -> None:
     peaks = {}
     for machines in (4_000, 24_000):
