@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -256,6 +257,11 @@ class FrameworkRef:
     """Control id -> what our evidence proves for it."""
     lacks: Mapping[str, str] = field(default_factory=dict)
     """Control id -> what it does not prove."""
+
+
+def fingerprint(rule: str, resource_id: str) -> str:
+    """Give the identity of a finding over all runs: sha256hex(rule, newline, lower-cased resource id)."""
+    return hashlib.sha256(f"{rule}\n{resource_id.lower()}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

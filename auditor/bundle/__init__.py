@@ -152,6 +152,11 @@ class Covered:
     clock_offset_seconds: float | None = None
     """What Azure's clock is ahead of the one that ages are counted by; None where Azure did not tell."""
 
+    @property
+    def complete(self) -> bool:
+        """Say whether everything was read."""
+        return all(row.state.whole for row in self.coverage) and not self.gaps
+
 
 class Draft:
     """A bundle while it is written."""

@@ -115,5 +115,5 @@ def _with_statuses(
         f"SELECT n.resource_id, n.resource_name AS name, n.subscription_id, {columns}, [{verdicts}]::VARCHAR[] "
         f"AS verdicts FROM {kind} n {joins} ORDER BY n.resource_id"
     ):
-        found = zip(rules, row.pop("verdicts"), strict=True)
-        yield row, {rule: Status(verdict) for rule, verdict in found if verdict}
+        statuses = judged.by_rule(rules, row.pop("verdicts"))  # before the row is given, which is to hold the rest
+        yield row, statuses

@@ -39,7 +39,7 @@ def entry(con: duckdb.DuckDBPyConnection, found: Bundle, findings: Path) -> Past
         "WHERE regexp_matches(resource_id, $1) GROUP BY resource_id) WHERE applies",
         [_MACHINE],
     ).fetchall()[0]
-    covered, run = found.covered(), found.run
+    run = found.run
     scope = {key: run["scope"].get(key) for key in _ASKED}
     return PastRun(
         id=run["id"],
@@ -49,7 +49,7 @@ def entry(con: duckdb.DuckDBPyConnection, found: Bundle, findings: Path) -> Past
         standard_digest=run["standard"]["digest"],
         rules_digest=run["rules_digest"],
         scope=digest_of(run["cloud"], urlsplit(run["arm_endpoint"]).hostname or "", json.dumps(scope, sort_keys=True)),
-        complete=all(row.state.whole for row in covered.coverage) and not covered.gaps,
+        complete=found.covered().complete,
         statuses={status: int(counts.get(status.value, 0)) for status in Status},
         judged=int(judged),
         failing=int(failing),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from auditor.model import (
     Status,
     Subject,
     TierDemand,
+    fingerprint,
 )
 from auditor.rulebook import loosening
 from auditor.rulebook.frameworks import Mark
@@ -77,6 +77,11 @@ class Judged:
     def parquet(self, rule_id: str) -> str:
         """Give the SQL that reads a rule's findings."""
         return f"read_parquet({quote(str(self.findings / f'{rule_id}.parquet'))})"
+
+    @staticmethod
+    def by_rule(rules: Sequence[str], verdicts: Sequence[str | None]) -> dict[str, Status]:
+        """Give rule -> status out of the columns of `beside`."""
+        return {rule: Status(verdict) for rule, verdict in zip(rules, verdicts, strict=True) if verdict}
 
     def beside(self, kind: str) -> tuple[str, str, list[str]]:
         """Give SQL that puts every rule's status beside a resource `n`: columns, joins, and the rules in order."""
@@ -126,7 +131,7 @@ def read(judged: Judged, facts: Facts, *, passes: bool = False) -> Results:
             raise BundleError(said, "restore it from a copy")
     vms = dict(facts.con.execute("SELECT subscription_id, count(*) FROM vm GROUP BY 1").fetchall())
     return Results(
-        run=_run(judged, facts, complete=all(row.state.whole for row in covered.coverage) and not covered.gaps),
+        run=_run(judged, facts, complete=covered.complete),
         coverage=covered.coverage,
         gaps=covered.gaps,
         subscriptions=tuple(replace(s, vm_count=vms.get(s.subscription_id, 0)) for s in covered.subscriptions),
@@ -423,11 +428,6 @@ def _idle(meant: Sequence[tuple[Response, set[str]]], findings: Sequence[Finding
     )
 
 
-def fingerprint(rule_id: str, resource_id: str) -> str:
-    """Give the mark by which a finding is known from run to run."""
-    return hashlib.sha256(f"{rule_id}\n{resource_id}".encode()).hexdigest()
-
-
 def _evidence(values: dict[str, Any], status: Status, as_of: datetime, shift: int) -> dict[str, Any]:
     """Make the SQL's columns readable: parts as a list, shifted like the row; hours to maturity as a moment."""
     ripens = values.pop("matures_in_hours", None)
@@ -527,7 +527,7 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
         Machine(
             demanded_days=dict(zip(names, row.pop("demanded"), strict=True)),
             promised_days=dict(zip(names, row.pop("promised"), strict=True)),
-            statuses=_by_rule(rules, row.pop("verdicts")),
+            statuses=judged.by_rule(rules, row.pop("verdicts")),
             calendar=_calendar(row.pop("last_no"), row.pop("promised_bits"), row.pop("found_bits")),
             **row,
         )
@@ -537,10 +537,6 @@ def _machines(judged: Judged, facts: Facts) -> tuple[Machine, ...]:
 
 def _calendar(last_no: int | None, promised: int, found: int) -> Calendar | None:
     return None if last_no is None else Calendar(_EPOCH + timedelta(days=last_no), promised, found)
-
-
-def _by_rule(rules: Sequence[str], verdicts: Sequence[str | None]) -> dict[str, Status]:
-    return {rule: Status(verdict) for rule, verdict in zip(rules, verdicts, strict=True) if verdict}
 
 
 def _snapshots(judged: Judged, facts: Facts) -> tuple[SnapshotRecord, ...]:
@@ -554,7 +550,7 @@ def _snapshots(judged: Judged, facts: Facts) -> tuple[SnapshotRecord, ...]:
         ORDER BY n.resource_id
         """
     )
-    return tuple(SnapshotRecord(statuses=_by_rule(rules, row.pop("verdicts")), **row) for row in rows)
+    return tuple(SnapshotRecord(statuses=judged.by_rule(rules, row.pop("verdicts")), **row) for row in rows)
 
 
 def _tiers(standard: Standard, facts: Facts) -> tuple[TierDemand, ...]:

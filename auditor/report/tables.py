@@ -90,12 +90,13 @@ def population(report: Report) -> Table:
     )  # fmt: skip
     rows = (
         (
-            f"VM-{number:04d}", it.resource_id, it.name, it.resource_group, it.subscription_id, it.subscription_name,
-            it.location, it.class_, it.tier, it.owner, it.excluded_code, it.protection, it.vault_name, it.policy_name,
-            it.newest_point_age_hours, it.oldest_point_age_hours, it.point_count, it.expected_points, it.missing_points,
+            report.numbers[it.resource_id], it.resource_id, it.name, it.resource_group, it.subscription_id,
+            it.subscription_name, it.location, it.class_, it.tier, it.owner, it.excluded_code, it.protection,
+            it.vault_name, it.policy_name, it.newest_point_age_hours, it.oldest_point_age_hours, it.point_count,
+            it.expected_points, it.missing_points,
             *_counted(it.statuses),
         )
-        for number, it in enumerate(report.machines, start=1)
+        for it in report.machines
     )  # fmt: skip
     return Table("population", columns, rows)
 

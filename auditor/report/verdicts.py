@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from auditor.model import Status
+from auditor.model import Status, fingerprint
 from auditor.report import wording
-from auditor.report.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

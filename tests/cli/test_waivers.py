@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditor.engine.results import fingerprint
+from auditor.model import fingerprint
 from tests.cli.conftest import tree
 
 if TYPE_CHECKING:
