@@ -160,11 +160,6 @@ def tables() -> dict[str, tuple[Column, ...]]:
     return {name: table.columns for name, table in described_tables().items()}
 
 
-def descriptions() -> dict[str, str]:
-    """Give the one-line description of each table that rules may read."""
-    return {name: table.words for name, table in described_tables().items()}
-
-
 def still_read(names: Iterable[str]) -> set[str]:
     """Give the tables of the inventory that are read anew whenever these are read, since they are or rest on views."""
     made = {}

@@ -219,11 +219,6 @@ class Report:
         """Give the commands that verify the report, each with what it does."""
         return tuple((row[0].format(run=self.run.id), row[1]) for row in self.texts.rows("verify.steps"))
 
-    @property
-    def rules_by_id(self) -> Mapping[str, RuleResult]:
-        """The rules by their id."""
-        return {rule.id: rule for rule in self.rules}
-
 
 def build(results: Results, how: Presentation = PLAIN) -> Report:
     """Make the view of `results`; the one place where a report's numbers are counted."""
