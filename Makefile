@@ -31,8 +31,7 @@ demo: $(VENV)/.demo  ## the whole job against a pretend Azure
 	$(VENV)/bin/auditor demo --store $(STORE)
 
 test: check build/kusto/.done  ## everything that CI runs
-	$(PYTHON) -m pytest -n 2 --dist loadfile
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m 'slow or browser'
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m 'not benchmark'
 
 check: $(VENV)/.dev  ## lint, types, layers, generated pages, rules
 	$(VENV)/bin/ruff check .

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 EVERY = frozenset(range(1, 5000))
 SMALL_PAGES = {"payload_too_large_above": 3}
 
@@ -92,36 +94,6 @@ UNSEEN_RESOURCES = {
 """Where resources themselves are missing: they can have no verdict, but their subscription counts as not read."""
 
 
-RARE = {
-    "a storm of 429 from Resource Graph that names no time",
-    "a storm of 429 from the vaults that names no time",
-    "a burst of 503 from Resource Graph",
-    "connections that are reset",
-    "bodies that end in the middle",
-    "rows that are told twice and rows they displace, on pages never read",
-    "the list of vaults never comes",
-    "no vault lists its items",
-    "a storm of 429 from Resource Graph",
-    "a storm of 429 from the vaults",
-    "429s that ask to wait no time at all",
-    "a burst of 502 from the vaults",
-    "a burst of 500 after a storm",
-    "the vaults throttle for ever",
-    "lists of the vaults go on for ever",
-    "a row is lost on the second page",
-    "the list of disks never comes whole",
-    "the items never come from Resource Graph",
-    "the policies never come",
-    "no recovery points come",
-    "one vault refuses",
-}
-"""Near relations of others, left to the long run."""
-
-
-def chosen(faults: Mapping[str, Any]) -> list[Any]:
-    return [pytest.param(name, marks=pytest.mark.slow if name in RARE else ()) for name in faults]
-
-
 def exit_code(made: Audited, threshold: str = "none") -> int:
     return gate.judge(made.results.findings, made.results.coverage, made.results.gaps, threshold=threshold).exit_code
 
@@ -132,7 +104,7 @@ def wrong(clean: Verdicts, got: Verdicts) -> Mapping[tuple[str, str], str]:
     return {key: f"{clean[key]} -> {got[key]}" for key in got if got[key] not in (clean[key], "unknown")}
 
 
-@pytest.mark.parametrize("fault", chosen(HARMLESS))
+@pytest.mark.parametrize("fault", HARMLESS)
 def test_a_fault_that_passes_changes_nothing(fault: str, mixed: Estate, clean: Verdicts, tmp_path: Path) -> None:
     made = faulty(mixed, tmp_path, **HARMLESS[fault])
     assert differing(clean, verdicts(made.bundle)) == {}
@@ -140,7 +112,7 @@ def test_a_fault_that_passes_changes_nothing(fault: str, mixed: Estate, clean: V
     assert exit_code(made) == 0
 
 
-@pytest.mark.parametrize("fault", chosen(LOSSES))
+@pytest.mark.parametrize("fault", LOSSES)
 def test_a_fault_that_costs_evidence_gives_unknown(fault: str, mixed: Estate, clean: Verdicts, tmp_path: Path) -> None:
     made = faulty(mixed, tmp_path, **LOSSES[fault])
     got = verdicts(made.bundle)
@@ -188,7 +160,7 @@ def subscription(estate: Estate, key: str) -> str:
     return estate.subscription_id(key)
 
 
-@pytest.mark.parametrize("named", ["-s", "expected", pytest.param("counted", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("named", ["-s", "expected", "counted"])
 def test_a_subscription_that_cannot_be_read_makes_absence_prove_nothing(
     named: str, mixed: Estate, clean: Verdicts, tmp_path: Path
 ) -> None:
@@ -235,7 +207,6 @@ def test_without_a_visible_subscription_there_is_no_run(faults: dict[str, Any], 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_slow_answers_are_waited_for(mixed: Estate, clean: Verdicts, tmp_path: Path) -> None:
     made = faulty(mixed, tmp_path, delay=0.15)
     assert differing(clean, verdicts(made.bundle)) == {}

@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from auditor.collect import Scope
 from auditor.simulator.estate import Estate
 from tests.audits import AS_OF, Audited, audit
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 
 def first_seen(made: Audited, name: str) -> str:

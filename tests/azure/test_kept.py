@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from auditor.simulator import Estate
     from tests.azure.runs import Verdicts
 
+pytestmark = pytest.mark.slow
+
 STOPPED = {"stopped", "deleted", "twice"}
 """VMs of the mixed estate with an item that gets no new points."""
 
@@ -66,7 +68,6 @@ def test_points_of_stopped_items_are_taken_from_the_run_before(azure: Simulator,
     assert pipeline.read(second).run.complete
 
 
-@pytest.mark.slow
 def test_after_four_runs_they_are_read_again(azure: Simulator, tmp_path: Path) -> None:
     counts = []
     for week in range(7):
@@ -160,10 +161,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(azure: Simulator, tmp_path: P
 
 @pytest.mark.parametrize(
     "harm",
-    [
-        "cut the bodies",
-        *(pytest.param(harm, marks=pytest.mark.slow) for harm in ("cut the log", "no log", "other bytes", "no mark")),
-    ],
+    ["cut the bodies", "cut the log", "no log", "other bytes", "no mark"],
 )
 def test_what_is_damaged_is_read_again(azure: Simulator, tmp_path: Path, clean: Verdicts, harm: str) -> None:
     with pytest.raises(asyncio.CancelledError):

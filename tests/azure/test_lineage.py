@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.audits import Audited
 
+pytestmark = pytest.mark.slow
+
 RULES = default_inputs().book.rules
 BEHIND = {rule.id: Lineage(default_inputs().standard).behind(rule.file.sql) for rule in RULES}
 
@@ -50,10 +52,9 @@ def untouched(flawless: Audited, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 FIRST = {"vault", "protected_item", "recovery_point", "snapshot", "disk"}
-LOST = [pytest.param(table.name, marks=() if table.name in FIRST else pytest.mark.slow) for table in catalogue.tables()]
 
 
-@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize("lost", [table.name for table in catalogue.tables()])
 def test_only_rules_that_stand_on_a_table_fall_with_it(
     lost: str, flawless: Audited, untouched: dict[str, list[tuple[str, ...]]], tmp_path: Path
 ) -> None:

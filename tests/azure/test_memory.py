@@ -18,6 +18,8 @@ from tests.audits import AS_OF, TOKEN
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 _READ = """
 import asyncio, pathlib, sys
 from datetime import UTC, datetime
@@ -72,7 +74,6 @@ def protected(machines: int) -> Estate:
     return Estate.from_dict(document, AS_OF)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform != "linux", reason="the peak of one process alone is told by /proc, which only Linux has"
 )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from auditor.bundle import Covered
     from auditor.simulator.server import Request
 
+pytestmark = pytest.mark.slow
+
 GRAPH = "/providers/Microsoft.ResourceGraph/resources"
 SUBSCRIPTION = r"/subscriptions/[^/]+"
 VAULT = rf"{SUBSCRIPTION}/resourceGroups/[^/]+/providers/Microsoft\.RecoveryServices/vaults/[^/]+"
@@ -87,7 +89,7 @@ def tables(log: list[Request]) -> Counter[str]:
     return Counter(names[request.body["query"]] for request in log if request.path == GRAPH)
 
 
-@pytest.mark.parametrize("count", [0, 1000, 1001, pytest.param(2500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [0, 1000, 1001, 2500])
 def test_rows_come_in_as_few_pages_as_there_can_be(count: int, tmp_path: Path) -> None:
     log, covered = collected(machines(count), tmp_path, quota=None, patience=hurried())
     asked = tables(log)
@@ -106,7 +108,7 @@ def test_subscriptions_are_asked_in_groups(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("queries", "retry_after"),
-    [(3, False), pytest.param(15, True, marks=pytest.mark.slow), pytest.param(1, False, marks=pytest.mark.slow)],
+    [(3, False), (15, True), (1, False)],
 )
 def test_no_429_is_provoked_while_the_quota_is_on(queries: int, *, retry_after: bool, tmp_path: Path) -> None:
     quota = Quota(queries=queries, window=1.0 if queries < 15 else 5.0, retry_after=retry_after)

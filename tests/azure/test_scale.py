@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from auditor.bundle import Covered
     from auditor.simulator.server import Request
 
+pytestmark = pytest.mark.slow
+
 SUBSCRIPTIONS = 10
 
 
@@ -81,7 +83,7 @@ def collected(
         return list(azure.log), covered
 
 
-@pytest.mark.parametrize("machines", [3_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("machines", [3_000, 100_000])
 def test_a_large_estate_is_read_as_fast_as_the_quota_allows(machines: int, tmp_path: Path) -> None:
     hurried = Hurried()
     quota = Quota(clock=hurried.clock)
@@ -101,7 +103,6 @@ def test_a_large_estate_is_read_as_fast_as_the_quota_allows(machines: int, tmp_p
     assert hurried.slept <= 1.1 * bound(queries.total(), quota) + 1
 
 
-@pytest.mark.slow
 def test_in_real_time_too(tmp_path: Path) -> None:
     quota = Quota()
     log, covered = collected(6_000, tmp_path, quota)

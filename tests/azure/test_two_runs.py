@@ -17,6 +17,8 @@ from tests.azure.runs import hurried, verdicts
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 WEEK = timedelta(days=7)
 
 

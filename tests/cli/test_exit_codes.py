@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Auditor
 
+pytestmark = pytest.mark.slow
+
 MOMENT = "2026-11-22T06:00:00Z"
 
 
@@ -133,7 +135,6 @@ def test_130_and_143_leave_no_half_bundle(number: signal.Signals, code: int, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["run=2026-11-22T060000Z"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("round_", range(6))
 def test_a_kill_at_any_moment_leaves_the_store_readable(round_: int, tmp_path: Path) -> None:
     dice = random.Random(round_)  # noqa: S311 - a test that can be repeated
@@ -166,7 +167,6 @@ def test_a_reader_that_leaves_does_not_change_the_code(tmp_path: Path) -> None:
     assert "error" not in err.lower()
 
 
-@pytest.mark.slow
 def test_a_terminal_without_the_marks_gets_question_marks(tmp_path: Path) -> None:
     with Simulator(mixed_estate(), token=TOKEN, quota=None) as azure:
         run = start(*words(azure.url, "--store", tmp_path), PYTHONIOENCODING="latin-1")

@@ -187,6 +187,7 @@ cannot: {fail: w, unknown: w}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_while_a_rule_does_not_end_it_ends_at_once(
     number: signal.Signals, code: int, begun: Path, tmp_path: Path

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.audits import Audited
     from tests.cli.conftest import Auditor
 
+pytestmark = pytest.mark.slow
+
 
 def test_flag_beats_variable_beats_configuration_beats_default(
     auditor: Auditor, finished: Audited, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.audits import Audited
     from tests.cli.conftest import Auditor
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def reported(finished: Audited, tmp_path_factory: pytest.TempPathFactory) -> Path:

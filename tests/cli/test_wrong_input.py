@@ -390,6 +390,7 @@ sys.exit(cli._run())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [0, 14_000, 60_000])
 def test_a_disk_that_takes_no_more_is_told_and_nothing_is_left(room: int, served: Simulator, tmp_path: Path) -> None:
     words = ["audit", "--arm-endpoint", served.url, "--store", str(tmp_path / "s"), "--report", "json", "-q"]

@@ -161,6 +161,7 @@ def test_r_indep_requests_that_are_no_reads_are_counted_and_no_opinion_is_given(
     assert "Reviewed by (independent of backup operation)" in made
 
 
+@pytest.mark.slow
 def test_r_tamper_the_manifest_digest_stands_on_every_page_and_each_sealed_folder_has_one() -> None:
     report = view.build(annexed.results(6))
     file = formats.find("pdf").render(report)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from auditor.report.view import Report
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -267,7 +269,6 @@ def test_how_many_of_a_block_are_shown_is_said_before_its_table(monkeypatch: pyt
     assert block.index("shown.<") < block.index('<table class="rows">')
 
 
-@pytest.mark.slow
 def test_verapdf_finds_no_fault_in_two_thousand_findings_laid_out_in_parts() -> None:
     from tests.formats import verapdf  # noqa: PLC0415 - starts a Java machine
 

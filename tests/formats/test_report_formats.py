@@ -87,6 +87,7 @@ def test_the_same_report_gives_the_same_bytes_in_one_process() -> None:
         assert formats.find(kind).render(report) == formats.find(kind).render(report)
 
 
+@pytest.mark.slow
 def test_zone_locale_and_hash_seed_do_not_change_a_byte() -> None:
     code = _RENDER.format(root=str(ROOT), kinds=sorted(NAMES))
     places = (

@@ -19,6 +19,8 @@ from tests.azure.test_requests import machines
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     "estate": "small",
     "jobs_days": 0,
@@ -75,7 +77,7 @@ def changed(clean: Verdicts, made: Audited) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("how", ["named as expected", pytest.param("remembered", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ["named as expected", "remembered"])
 def test_fixture_04_with_the_vaults_subscription_unreadable_nobody_is_called_unprotected(
     how: str, small: Estate, clean: Verdicts, tmp_path: Path
 ) -> None:
@@ -94,7 +96,6 @@ def test_fixture_04_with_the_vaults_subscription_unreadable_nobody_is_called_unp
     assert exit_code(made) == 3
 
 
-@pytest.mark.slow
 def test_fixture_05_vault_and_machine_in_the_first_and_last_of_301_subscriptions_find_each_other(
     tmp_path: Path,
 ) -> None:
@@ -110,9 +111,7 @@ def test_fixture_05_vault_and_machine_in_the_first_and_last_of_301_subscriptions
     assert made.results.run.complete
 
 
-@pytest.mark.parametrize(
-    "count", [1001, pytest.param(1000, marks=pytest.mark.slow), pytest.param(2500, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("count", [1000, 1001, 2500])
 def test_fixture_12_all_rows_of_all_pages_are_judged(count: int, tmp_path: Path) -> None:
     made = audit(machines(count), tmp_path, patience=hurried())
     assert len({machine.resource_id for machine in made.results.machines}) == count
@@ -203,7 +202,7 @@ def test_fixture_16_an_empty_table_while_there_are_vaults_makes_nobody_unprotect
     assert exit_code(made) == 3
 
 
-@pytest.mark.parametrize("expected", [("Sub A", "Sub B"), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("expected", [("Sub A", "Sub B"), 2])
 def test_fixture_17_no_machine_where_subscriptions_were_expected_is_no_clean_run(
     expected: tuple[str, ...] | int, tmp_path: Path
 ) -> None:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from auditor.model import Finding, Results
     from tests.cli.conftest import Auditor
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -255,7 +257,6 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) /
 """
 
 
-@pytest.mark.slow
 def test_fixture_30_the_pdf_of_ten_thousand_findings_needs_less_than_500_mib() -> None:
     done = subprocess.run([sys.executable, "-c", _PDF], cwd=ROOT, capture_output=True, check=True)
     text = subprocess.run(["pdftotext", "-layout", "-", "-"], input=done.stdout, check=True, capture_output=True).stdout

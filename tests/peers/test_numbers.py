@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def test_every_number_has_its_test() -> None:
     texts = (path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))

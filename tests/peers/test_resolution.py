@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from auditor.inputs import Inputs
     from auditor.model import Finding, Machine, Results
 
+pytestmark = pytest.mark.slow
+
 RETENTION = ("retention-daily-below-standard", "retention-weekly-below-standard", "retention-monthly-below-standard")
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from auditor.inputs import Inputs
 
+pytestmark = pytest.mark.slow
+
 DENIED = ("recoveryPoints", "backupProtectedItems", "backupJobs", "backupconfig", "diagnosticSettings", "policyStates")
 
 
@@ -107,7 +109,6 @@ def test_statuses_add_up_to_the_population(tmp_path: Path, every_rule: Inputs) -
     assert all(met[status] for status in ("pass", "fail", "waived", "not_applicable")), met
 
 
-@pytest.mark.slow
 def test_statuses_of_many_estates_add_up(tmp_path_factory: pytest.TempPathFactory, every_rule: Inputs) -> None:
     met: Counter[str] = Counter()
 

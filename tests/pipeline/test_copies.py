@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from auditor.inputs import Inputs
     from tests.audits import Audited
 
+pytestmark = pytest.mark.slow
+
 ENHANCED = {
     "daily": "22:00",
     "enhanced": True,

@@ -15,6 +15,8 @@ from tests.azure.runs import hurried
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 ESTATE: dict[str, Any] = {
     "estate": "governed",
     "jobs_days": 0,

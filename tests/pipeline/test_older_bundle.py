@@ -19,6 +19,8 @@ from tests.azure.runs import hurried, mixed_estate, verdicts
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 LATER = {"restore_point_collection", "restore_point", "action_group", "vault_config"}
 """Tables that the older version did not know."""
 

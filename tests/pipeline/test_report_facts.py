@@ -8,6 +8,8 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from auditor.engine import requests
 from auditor.model import Status
 from auditor.report import view
@@ -18,6 +20,8 @@ from tests.azure.runs import hurried
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 ESTATE: dict[str, Any] = {
     "estate": "told",

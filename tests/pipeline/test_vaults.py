@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from auditor.inputs import Inputs
 
+pytestmark = pytest.mark.slow
+
 PROXIES, DIAGNOSTICS = "backupResourceGuardProxies", "Microsoft.Insights/diagnosticSettings"
 
 

@@ -133,6 +133,7 @@ BY_ANOTHER_STANDARD = {
 """Rules that the shipped standard leaves nothing to judge: it demands no key and knows no prices."""
 
 
+@pytest.mark.slow
 def test_what_the_shipped_standard_does_not_ask_fires_and_passes_by_one_that_does(
     contoso: tuple[Estate, Audited], tmp_path: Path
 ) -> None:
@@ -165,6 +166,7 @@ def random_differences(seed: int, tree: dict[str, Any], folder: Path) -> list[st
     return differences(made, oracle.verdicts(estate, folder / "evidence"))
 
 
+@pytest.mark.slow
 @settings(AUDITS, max_examples=3)
 @given(seed=st.integers(0, 2**32))
 def test_random_estates_give_what_the_oracle_gives(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
