@@ -124,7 +124,7 @@ def test_a_mistake_is_told_by_file_and_line(files: dict[str, str | bytes], said:
         ("\n{{ nothing }}", "blocks/logo.html:2: cannot be filled: 'nothing' is undefined"),
         ("{{ 1 / 0 }}", "blocks/logo.html:1: cannot be filled: ZeroDivisionError: division by zero"),
         ("{% include 'blocks/logo.html' %}", "blocks/logo.html:1: cannot be filled: RecursionError"),
-        ("{{ draw.fonts.__loader__ }}", "blocks/logo.html:1: cannot be filled: access to attribute '__loader__'"),
+        ("{{ draw.fonts.__loader__ }}", "blocks/logo.html:1: cannot be filled: access to attribute 'fonts'"),
         ("{{ picture('../secret.png') }}", "no picture '../secret.png'"),
         ("{{ picture('logo.png') }}", "no picture 'logo.png'"),
     ],
@@ -137,6 +137,33 @@ def test_a_block_that_cannot_be_filled_is_told(block: str, said: str, tmp_path: 
         with pytest.raises(AuditorError) as caught:
             formats.find(kind).render(report)
         assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "{{ report.how.templates.source('%s') }}",
+        "{{ report.how.templates.own.joinpath('%s').read_text() }}",
+        "{{ report.how.templates.folders[0].joinpath('%s').write_text('x') }}",
+        "{{ report['how']['templates']['own'].joinpath('%s').read_text() }}",
+        "{{ (report.how | attr('templates')).source('%s') }}",
+        "{{ ([report.how] | map(attribute='templates') | first).source('%s') }}",
+        "{{ draw.fonts.Path('%s').read_text() }}",
+        "{% include '%s' %}",
+        "{{ picture('%s') }}",
+    ],
+)
+def test_a_template_reaches_no_file_but_its_own(block: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the password")
+    report = shown(written(tmp_path / "own", {"blocks/logo.html": block.replace("%s", str(secret))}))
+    with pytest.raises(UsageError):
+        formats.find("html").render(report)
+    assert secret.read_text() == "the password"
+
+
+def test_no_template_sees_the_key_of_the_pseudonyms() -> None:
+    assert view.build(sample.results(6), view.Presentation(redact_key=b"k" * 32)).how.redact_key is None
 
 
 def test_a_style_sheet_of_the_pdf_that_cannot_be_filled_is_told(tmp_path: Path) -> None:
