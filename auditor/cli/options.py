@@ -198,7 +198,7 @@ reports = together(
             "[default: html, pdf and json, in the bundle]"
         ),
     ),
-    option("--all-rows", is_flag=True, help="Passes in json, csv, xlsx and sarif too; junit always has them."),
+    option("--all-rows", is_flag=True, help="Passes in json, csv, xlsx and sarif too; junit has them anyway."),
     option(
         "--framework",
         callback=_says_something,
