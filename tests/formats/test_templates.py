@@ -175,5 +175,7 @@ def test_a_style_sheet_of_the_pdf_that_cannot_be_filled_is_told(tmp_path: Path) 
 def test_a_folder_or_a_language_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         templates.opened(tmp_path / "none")
+    with pytest.raises(UsageError, match="nothing in it overrides"):
+        templates.opened(written(tmp_path, {"logo.png": DOT}))
     with pytest.raises(UsageError, match="no texts in it"):
         SHIPPED.texts("xx")
