@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,18 @@ def test_blocks_pictures_and_texts_of_the_user_win(tmp_path: Path) -> None:
     assert ">Yardstick<" in document
     assert formats.find("pdf").render(report).startswith(b"%PDF")
     assert "img-src" not in formats.find("html").render(view.build(sample.results(6))).decode()
+
+
+def test_a_logo_has_the_size_of_one_unless_the_user_gives_another(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"blocks/logo.html": '<img src="{{ picture("logo.png") }}" alt="Contoso">'}
+    files["logo.png"] = DOT
+    for style, height in (("", 9), ("img { height: 20mm }", 20)):
+        own = written(tmp_path / str(height), files | {"blocks/style.css": style})
+        (tmp_path / "report.pdf").write_bytes(formats.find("pdf").render(shown(own)))
+        listed = subprocess.check_output(
+            ["pdfimages", "-list", "-f", "1", "-l", "1", tmp_path / "report.pdf"], text=True
+        )
+        assert int(listed.splitlines()[2].split()[13]) == round(25.4 / height)
 
 
 def test_a_new_language_is_one_file_and_says_the_rest_in_english(tmp_path: Path) -> None:
