@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 
 
@@ -26,6 +27,23 @@ class ExitCode(IntEnum):
     """SIGTERM; nothing half-written is left."""
 
 
+_SECRETS = (
+    # A user and a password; a key or a signature in a query, of which errors of urllib3 tell without the host.
+    (re.compile(r"://\S*@"), "://…@"),
+    (
+        re.compile(r"((?:://|url: /)\S*?)\?(?=[\w%&])\S*?(?=[:,;.)'\"]*(?:\s|$))"),
+        r"\1?…",
+    ),  # a key or a signature in a query
+)
+
+
+def without_secrets(text: str) -> str:
+    """Write a text without what URLs in it may carry of credentials: who signs in, and all of a query."""
+    for secret, instead in _SECRETS:
+        text = secret.sub(instead, text)
+    return text
+
+
 MOST_TOLD = 50
 """Faults of a file that are told; a file with more is most likely another one than was meant."""
 
@@ -36,10 +54,9 @@ class AuditorError(Exception):
     exit_code = ExitCode.BUG
 
     def __init__(self, message: str, hint: str = "") -> None:
-        """Say what is wrong in `message` and what to do about it in `hint`."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        """Say what is wrong in `message` and what to do about it in `hint`; neither tells a URL's credentials."""
+        self.message, self.hint = without_secrets(message), without_secrets(hint)
+        super().__init__(self.message)
 
 
 class UsageError(AuditorError):

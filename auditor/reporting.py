@@ -35,14 +35,23 @@ def wanted_reports(asked: Sequence[str], read: Sequence[object] = ()) -> dict[st
         read: files and folders that the run reads, which no report may replace; None for one that is not given.
 
     Raises:
-        UsageError: an unknown kind, one that can't be made here, or a path that can't be written.
+        UsageError: an unknown kind, one that can't be made here, one in two places, or a path that can't be written.
     """
     wanted: dict[str, Path | None] = {}
     for text in asked or DEFAULT_REPORTS:
-        kind, _, path = text.partition("=")
+        kind, given, path = text.partition("=")
+        if given and not (kind and path):
+            # A variable that CI left empty must not put a report where nobody looks for it, or make none.
+            raise UsageError(f"--report {bundle.shown(text)}: names no {'file' if kind else 'kind'}", "write KIND=PATH")
+        if "://" in path:
+            raise UsageError(f"--report {bundle.shown(text)}: a URL is no file", "write it here, then upload it")
         if kind:
             formats.find(kind).check()
-            wanted[kind] = Path(path) if path else None
+            place = Path(path) if path else None
+            if wanted.get(kind, place) != place:
+                said = f"--report {kind} is asked for in two places"
+                raise UsageError(said, "leave one of them out, and copy the file")
+            wanted[kind] = place
     targets = [target for target in wanted.values() if target is not None]
     for target in targets:
         bundle.demand_writable(target)

@@ -162,7 +162,7 @@
   function blank() {
     const cell = (name, ...children) => make("td", { class: name }, ...children);
     const name = make("button", { type: "button", class: "name" });
-    return make("tr", {}, cell("c-serial quiet"), cell("c-status"), cell("c-severity"),
+    return make("tr", {}, cell("c-serial quiet"), cell("c-status", make("span"), make("div", { class: "quiet graded" })), cell("c-severity"),
       cell("c-resource", name, make("div", { class: "quiet" }), make("div", { class: "narrow" })),
       cell("c-finding", make("div"), make("div", { class: "quiet" })), cell("c-due", make("div"), make("div", { class: "quiet" })));
   }
@@ -172,8 +172,8 @@
     tr.setAttribute("aria-rowindex", at + 2);
     tr.classList.toggle("current", i === current);
     cells[0].textContent = F.serial[i];
-    cells[1].replaceChildren(statusWord(F.status[i]));
-    cells[2].textContent = T.severity[F.severity[i]];
+    cells[1].firstChild.replaceWith(statusWord(F.status[i]));
+    cells[1].lastChild.textContent = cells[2].textContent = T.severity[F.severity[i]];
     const [name, where, narrow] = cells[3].children;
     name.textContent = seen(R.name[r]);
     name.title = R.name[r].length > 40 ? seen(R.name[r]) : "";
@@ -215,11 +215,12 @@
   function chain(m) {
     const step = (name, value, there) => make("li", there ? {} : { class: "missing" }, make("span", { class: "quiet" }, name + ": "), value);
     const item = M.item[m] && D.heads[M.item[m][0]] + M.item[m][1];
+    const state = [M.excluded[m] < 0 && string(M.protection[m]), item].filter(Boolean).join("; ");
     return [
       make("h4", {}, T.chain),
       make("ol", { class: "chain" },
-        step(T.chain_vm, R.name[m] + ", " + (M.excluded[m] < 0 ? string(M.protection[m]) : T.outside + " (" + string(M.excluded[m]) + ")"), true),
-        step(T.chain_item, item || T.nothing, item),
+        step(T.chain_vm, R.name[m] + (M.excluded[m] < 0 ? "" : ", " + T.outside + " (" + string(M.excluded[m]) + ")"), true),
+        step(T.chain_item, state || T.nothing, item),
         step(T.chain_vault, string(M.vault[m]) || T.nothing, M.vault[m] >= 0),
         step(T.chain_policy, string(M.policy[m]) || T.nothing, M.policy[m] >= 0),
         step(T.chain_points, M.points[m] === null ? T.nothing : fill(T.points, many(M.points[m]), hours(M.newest[m]), hours(M.vaulted[m]), hours(M.oldest[m])), M.points[m])),

@@ -75,7 +75,7 @@ def cloud(
         return chosen
     if name not in (None, "custom"):
         raise UsageError(f"--arm-endpoint contradicts --cloud {name}", "leave one of them out")
-    parts = _address(arm_endpoint)
+    parts = _address("--arm-endpoint", arm_endpoint)
     endpoint = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
     if parts.scheme == "http":
         if not on_this_machine(parts.hostname or ""):
@@ -83,22 +83,21 @@ def cloud(
             raise UsageError(f"--arm-endpoint {arm_endpoint}: a token is never sent over plain http", remedy)
         return Cloud("custom", endpoint, "", "")
     scope = f"{(audience or endpoint).rstrip('/')}/.default"
-    return Cloud(
-        "custom",
-        endpoint,
-        scope,
-        authority.removeprefix("https://").rstrip("/") if authority else _KNOWN["public"].authority,
-    )
+    host = _KNOWN["public"].authority
+    if authority:
+        host = authority.removeprefix("https://").rstrip("/")
+        _address("--authority", f"https://{host}")
+    return Cloud("custom", endpoint, scope, host)
 
 
-def _address(text: str) -> SplitResult:
+def _address(option: str, text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets without an address in them, a port that is none
         usable = False
     if not usable or parts.username is not None or parts.query or parts.fragment:
-        raise UsageError(f"--arm-endpoint {text}: not the URL of a server", "write https://host")
+        raise UsageError(f"{option} {text}: not the URL of a server", "write https://host")
     return parts
 
 

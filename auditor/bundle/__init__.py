@@ -102,11 +102,13 @@ def demand_writable(path: Path) -> None:
     """Make sure, before hours of collecting, that a file can be written later.
 
     Raises:
-        UsageError: its folder does not exist or can't be written, or the path is a folder.
+        UsageError: its folder does not exist or can't be written, or the path is a folder or a device.
     """
     folder = path.parent
     try:
         said = "is a folder" if path.is_dir() else "" if folder.is_dir() else f"{folder} does not exist"
+        if path.exists() and not path.is_file():
+            said = said or "is a device or a pipe, which a file would replace"
         if not said:
             # Only trying tells: permissions say nothing of file systems that take no files.
             scratch = _scratch(path)

@@ -12,7 +12,7 @@ import click
 
 from auditor import __version__
 from auditor.cli import terminal
-from auditor.errors import AuditorError, ExitCode
+from auditor.errors import AuditorError, ExitCode, without_secrets
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -93,7 +93,7 @@ def _run() -> int:
     except Exception as error:
         if os.environ.get("AUDITOR_TRACEBACK"):
             raise
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        said = without_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
         _say(f"internal error: {said}", "this is a fault of auditor; AUDITOR_TRACEBACK=1 shows what its report needs")
         return ExitCode.BUG
 

@@ -61,7 +61,7 @@ def run(options: dict[str, Any], *, evidence_only: bool = False, beside: Path | 
     )
     signing = common.signing_of(options, wanted)
     store: Path = options["store"]
-    how = common.presentation_of(options, given.book, store)
+    how = common.presentation_of(options, wanted, given.book, store)
     with show.Progress.of(options) as progress:
 
         async def collect_and_judge() -> Bundle:

@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from auditor.bundle import shown
 from auditor.cli.options import listed
-from auditor.errors import ExitCode, UsageError
+from auditor.errors import ExitCode, UsageError, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -106,17 +108,18 @@ def cloud_of(options: dict[str, Any]) -> Cloud:
     return cloud(options["cloud"], options["arm_endpoint"], options["authority"], options["audience"])
 
 
-def presentation_of(options: dict[str, Any], book: Rulebook, store: Path) -> Presentation:
+def presentation_of(options: dict[str, Any], wanted: Container[str], book: Rulebook, store: Path) -> Presentation:
     """Read how reports are to look.
 
     Args:
         options: as parsed.
+        wanted: the kinds of report.
         book: the rules, which name frameworks.
         store: where the key of pseudonyms is, unless another is named.
 
     Raises:
         UsageError: there are no texts in the language, the user's templates are not sound, no rule names the framework,
-            or a key is named that nothing is redacted with.
+            or something is asked for that no report is made with.
     """
     from auditor import reporting  # noqa: PLC0415 - see auditor.cli: commands import when they run
     from auditor.report import redact, templates  # noqa: PLC0415
@@ -127,6 +130,10 @@ def presentation_of(options: dict[str, Any], book: Rulebook, store: Path) -> Pre
     key: Path | None = options["redact_key"]
     if key is not None and not options["redact"]:
         raise UsageError(f"--redact-key {shown(key)}: nothing is redacted", "add --redact, or leave it out")
+    for name in ("framework", "pdf_all"):
+        if _typed(name) and "pdf" not in wanted:
+            said = f"--{name.replace('_', '-')} is for the PDF, and none is made"
+            raise UsageError(said, "add --report pdf, or leave it out")
     return Presentation(
         all_rows=options["all_rows"],
         pdf_all=options["pdf_all"],
@@ -135,6 +142,12 @@ def presentation_of(options: dict[str, Any], book: Rulebook, store: Path) -> Pre
         framework=reporting.framework(options["framework"], book),
         redact_key=redact.read_key(key or store / redact.KEY_NAME) if options["redact"] else None,
     )
+
+
+def _typed(name: str) -> bool:
+    """Tell whether an option stands on the command line: configuration and variables may speak of other reports too."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def settings_of(options: dict[str, Any], scope: Scope, chosen: Cloud) -> Settings:
@@ -159,7 +172,7 @@ def settings_of(options: dict[str, Any], scope: Scope, chosen: Cloud) -> Setting
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    return value if isinstance(value, str | int | float | bool) else str(value)
+    return value if isinstance(value, int | float | bool) else without_secrets(str(value))
 
 
 def signing_of(options: dict[str, Any], wanted: Container[str]) -> Signing | None:

@@ -32,7 +32,7 @@ def command(bundle: str, **options: Any) -> int:
     found = bundles.find(bundle, options["store"])
     wanted = reporting.wanted_reports(options["report"] or ("",), [*common.files_read(options), *found.sealed_places])
     given = inputs.of_bundle(found, options["standard"], options["waivers"], options["rules"], options["responses"])
-    how = common.presentation_of(options, given.book, found.folder.parent)
+    how = common.presentation_of(options, wanted, given.book, found.folder.parent)
     with show.Progress.of(options) as progress:
         findings = pipeline.evaluate_again(found, given, options["as_of"], progress.tell)
         results = pipeline.read(

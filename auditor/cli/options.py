@@ -183,8 +183,18 @@ responses = option(
     "--responses", type=click.Path(path_type=Path), help="Management's responses, printed beside the findings."
 )
 
+
+class _Folder(click.Path):
+    """A folder; a URL would become one, with what signs it for a name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "://" in str(value):
+            raise UsageError(f"--store {value}: a store is a folder", "mount or copy it, and name the folder")
+        return super().convert(value, param, ctx)
+
+
 store = option(
-    "--store", type=click.Path(path_type=Path), default=Path("audits"), show_default=True, help="Where bundles live."
+    "--store", type=_Folder(path_type=Path), default=Path("audits"), show_default=True, help="Where bundles live."
 )
 
 reports = together(
@@ -198,7 +208,7 @@ reports = together(
             "[default: html, pdf and json, in the bundle]"
         ),
     ),
-    option("--all-rows", is_flag=True, help="Passes in json, csv, xlsx and sarif too; junit always has them."),
+    option("--all-rows", is_flag=True, help="Passes in json, csv, xlsx and sarif too; junit has them anyway."),
     option(
         "--framework",
         callback=_says_something,

@@ -25,8 +25,8 @@ def command(bundle: str, **options: Any) -> int:
 
     found = bundles.find(bundle, options["store"])
     given = inputs.sealed(found)
-    how = common.presentation_of(options, given.book, found.folder.parent)
     wanted = reporting.wanted_reports(options["report"], [*common.files_read(options), *found.sealed_places])
+    how = common.presentation_of(options, wanted, given.book, found.folder.parent)
     signing = common.signing_of(options, wanted)
     with show.Progress.of(options) as progress:
         progress.tell("report", "")

@@ -146,7 +146,7 @@ class _Packer:
             self._resource(it, "vm", it.name)
             columns.add(
                 self._string(it.excluded_code and self.texts.get(f"codes.{it.excluded_code}", it.excluded_code)),
-                self._string(it.protection),
+                self._string(it.protection and (self.texts.get(f"explain.state.{it.protection}", "") or None)),
                 self._item(it.item_id),
                 self._string(it.vault_name),
                 self._string(it.policy_name),

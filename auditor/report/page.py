@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import re
 import traceback
-from pathlib import Path
+from pathlib import Path, PurePath
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -14,6 +15,7 @@ from markupsafe import Markup
 
 from auditor.errors import AuditorError, UsageError
 from auditor.report import causes, drawing, wording
+from auditor.report.templates import Templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,7 @@ def filler(report: Report, drawable: frozenset[int] | None = None) -> Callable[.
         except AuditorError:
             raise
         except Exception as error:  # a template of the user's own can do anything wrong
-            own = report.templates.own
+            own = report.how.templates.own
             frames = traceback.extract_tb(error.__traceback__)
             where = [it for it in frames if own is not None and Path(it.filename).is_relative_to(own)]
             if not where:
@@ -46,11 +48,21 @@ def filler(report: Report, drawable: frozenset[int] | None = None) -> Callable[.
     return fill
 
 
+class _Sandbox(SandboxedEnvironment):
+    """Where templates of the user's run: they see what the report says, and reach no file and no module through it."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Refuse, beside what Jinja does, all by whose methods files are read or written."""
+        if isinstance(value, (ModuleType, PurePath, Templates, type)):
+            return False
+        return super().is_safe_attribute(obj, attr, value)
+
+
 def environment(report: Report, drawable: frozenset[int] | None = None) -> jinja2.Environment:
     """Make a report's environment; with `drawable`, characters outside it are replaced by their code point."""
-    texts, templates = report.texts, report.templates
+    texts, templates = report.texts, report.how.templates
     # A folder of templates may come with a change that nobody has approved yet: it fills in texts and runs no code.
-    kind = jinja2.Environment if templates.own is None else SandboxedEnvironment
+    kind = jinja2.Environment if templates.own is None else _Sandbox
     made = kind(
         loader=jinja2.FileSystemLoader(templates.folders),
         autoescape=jinja2.select_autoescape(("html",), default_for_string=True),

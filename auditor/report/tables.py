@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from auditor.report import formulas, verdicts, wording
@@ -65,10 +66,16 @@ _DAYS = frozenset({"due", "waiver.approved_on", "waiver.expires_on", "response.d
 
 
 def findings(report: Report) -> Table:
-    """List the findings, and the passes where all rows are asked for, each with its run: such files are joined."""
+    """List the findings, and the passes where all rows are asked for, each with its run: such files are joined.
+
+    Where there is none, one row names the run and says so.
+    """
     run = (report.run.id, report.run.manifest_digest)
-    rows = ((*_finding(row), *run) for row in verdicts.rows(report))
-    return Table("findings", (*_FINDING, "run", "manifest_digest"), rows)
+    rows = verdicts.rows(report)
+    none = {**dict.fromkeys(_FINDING), "waiver": None, "response": None}
+    first = next(rows, none | {"reason": report.texts.label("There are no findings.")})
+    told = ((*_finding(row), *run) for row in chain((first,), rows))
+    return Table("findings", (*_FINDING, "run", "manifest_digest"), told)
 
 
 def _finding(row: dict[str, Any]) -> Iterator[Cell]:

@@ -93,16 +93,20 @@ def opened(own: Path | None) -> Templates:
     """Take the user's folder after looking through all of it.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: there is no such folder, or nothing in it is used.
         DocumentError: a file that overrides nothing, a template that can't be read, a text that nobody asks for.
     """
     if own is None:
         return SHIPPED
     if not own.is_dir():
         raise UsageError(f"--templates {own}: no such folder", "name a folder with templates of your own")
-    faults = [fault for path in sorted(own.rglob("*")) if path.is_file() for fault in _faults(own, path)]
+    paths = sorted(path for path in own.rglob("*") if path.is_file())
+    faults = [fault for path in paths for fault in _faults(own, path)]
     if faults:
         raise DocumentError(faults)
+    if not any(path.suffix in _TEMPLATES or path.suffix == ".yaml" for path in paths):
+        said = f"--templates {own}: nothing in it overrides a template or a text"
+        raise UsageError(said, "put blocks/logo.html or texts.en.yaml there, as in report_templates")
     return Templates(own)
 
 

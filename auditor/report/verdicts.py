@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def rows(report: Report) -> Iterator[dict[str, Any]]:
     """Give every finding, worst first, and behind them the passes where all rows are asked for."""
     yield from map(_finding, report.findings)
-    if report.all_rows:
+    if report.how.all_rows:
         for rule in sorted(report.rules, key=lambda rule: rule.id):
             for subject in report.passing(rule):
                 yield _pass(rule, subject)

@@ -165,15 +165,10 @@ class Report:
     """The sentences of the report's language."""
     redacted: bool
     """Persons bear pseudonyms."""
-    templates: Templates
     passes: Mapping[str, tuple[Subject, ...]]
     """Rule id -> what passes it; empty where the results were read without."""
-    all_rows: bool
-    """Passes too, in the machine-readable formats."""
-    signer: Signer | None
-    """Who will sign the PDF; None where nobody does."""
-    pdf_all: bool
-    """Every finding and every VM in the PDF, however many pages that takes."""
+    how: Presentation
+    """How it is to be shown; without the key of the pseudonyms, which no template may print."""
 
     def passing(self, rule: RuleResult) -> tuple[Subject, ...]:
         """Give the resources that pass a rule; a report that must name them is built of results that do.
@@ -291,11 +286,8 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         framework=controls.part(how.framework, rules, findings, results.frameworks, texts) if how.framework else None,
         texts=texts,
         redacted=results.redacted,
-        templates=how.templates,
         passes=results.passes,
-        all_rows=how.all_rows,
-        signer=how.signer,
-        pdf_all=how.pdf_all,
+        how=replace(how, redact_key=None),
     )
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from auditor.errors import UsageError
+from auditor.errors import UsageError, without_secrets
 from auditor.model import Signer
 
 if TYPE_CHECKING:
@@ -151,5 +151,5 @@ def describe(certificate: x509.Certificate, timestamp: str = "") -> Signer:
         certificate.fingerprint(hashes.SHA256()).hex(),
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,
-        timestamp,
+        without_secrets(timestamp),
     )

@@ -54,6 +54,17 @@ def test_a_vm_s_calendar_marks_each_promised_day_without_a_point(opened: Opened,
     assert f"to {calendar.last}" in (page.get_attribute("#panel .calendar", "aria-label") or "")
 
 
+def test_the_chain_tells_in_words_what_the_item_does(opened: Opened, files: dict[str, Path]) -> None:
+    states = {it.protection: it for it in sample.results(120).machines if it.excluded_code is None}
+    said = {"protected": "Backup item: makes points; /subscriptions/", "unprotected": "Backup item: none found"}
+    for protection, text in said.items():
+        assert _open(opened.go(files["nasty"], f"#vm={states[protection].name}"))
+        assert text in opened.page.inner_text("#panel .chain")
+    blind = next(it for it in sample.results(120, kind="unknown").machines if it.protection == "unknown")
+    assert _open(opened.go(files["unknown"], f"#vm={blind.name}"))
+    assert "Backup item: cannot be told" in opened.page.inner_text("#panel .chain")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation_beside_a_calendar(browser: Browser, files: dict[str, Path], scheme: Any) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)

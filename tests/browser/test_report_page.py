@@ -53,13 +53,31 @@ def test_axe_finds_no_violation_on_a_phone(browser: Browser, files: dict[str, Pa
     context.close()
 
 
+@pytest.mark.parametrize(("width", "fragment"), [(360, ""), (820, ""), (1440, ""), (1440, "#row=E-0001")])
+def test_the_severity_of_a_row_is_seen_once_at_every_width(
+    browser: Browser, files: dict[str, Path], width: int, fragment: str
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = Opened(context.new_page()).go(files["nasty"], fragment)
+    assert page.inner_text("#rows tr >> nth=0").split().count("critical") == 1
+    context.close()
+
+
+def test_no_head_of_a_column_runs_into_the_next(opened: Opened, tmp_path: Path) -> None:
+    target = tmp_path / "german.html"
+    target.write_bytes(formats.find("html").render(view.build(sample.results(12), view.Presentation(language="de"))))
+    page = opened.go(target)
+    heads = "[...document.querySelectorAll('#table thead button')].filter(it => it.scrollWidth > it.clientWidth)"
+    assert page.evaluate(f"{heads}.map(it => it.textContent)") == []
+
+
 def test_a_status_filter_shows_only_that_status(opened: Opened, files: dict[str, Path]) -> None:
     page = opened.go(files["nasty"])
     before, everything = shown(page)
     page.select_option("#status", "waived")
     after, _ = shown(page)
     assert 0 < after < before < everything
-    words = page.eval_on_selector_all("#rows .c-status", "cells => cells.map(it => it.textContent)")
+    words = page.eval_on_selector_all("#rows .status", "cells => cells.map(it => it.textContent)")
     assert set(words) == {"waived"}
     assert "status=waived" in page.url
     page.select_option("#status", "any")

@@ -27,7 +27,7 @@ def alone(finished: Audited, tmp_path: Path) -> Path:
 
 
 def test_a_framework_that_no_rule_names_is_wrong_input(alone: Path, auditor: Auditor) -> None:
-    told = auditor("report", alone, "--framework", "soc_2017", "--report", "json")
+    told = auditor("report", alone, "--framework", "soc_2017")
     assert told.code == 2
     assert "--framework soc_2017: no rule of this run names a framework that is called so" in told.err
     assert "did you mean 'soc2_2017'?" in told.err
@@ -47,8 +47,24 @@ def test_a_framework_is_found_by_the_beginning_of_its_name_where_only_one_has_it
 def test_the_record_tells_of_all_frameworks_whatever_the_pdf_is_for(alone: Path, auditor: Auditor) -> None:
     assert auditor("report", alone, "--report", "json", "-q").code == 1
     before = tree(alone / "reports")["findings.json"]
-    assert auditor("report", alone, "--framework", "soc2", "--report", "json", "-q").code == 1
+    words = ("report", alone, "--framework", "soc2", "--report", "json", "--report", "pdf", "-q")
+    assert auditor(*words).code == 1
     assert tree(alone / "reports")["findings.json"] == before
+
+
+@pytest.mark.parametrize("words", [("--framework", "soc2"), ("--pdf-all",)])
+def test_what_is_for_the_pdf_is_not_ignored_where_none_is_made(
+    words: tuple[str, ...], alone: Path, auditor: Auditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for verb in (("report", alone, "--report", "html"), ("evaluate", alone)):
+        told = auditor(*verb, *words)
+        assert told.code == 2
+        assert f"error: {words[0]} is for the PDF, and none is made\n  add --report pdf" in told.err
+    assert not (alone / "reports").exists()
+    # What stands in a variable or in a file is for every command that is run there.
+    monkeypatch.setenv("AUDITOR_FRAMEWORK", "soc2")
+    monkeypatch.setenv("AUDITOR_PDF_ALL", "1")
+    assert auditor("report", alone, "--report", "json", "-q").code == 1
 
 
 def test_the_key_is_made_in_the_store_once_and_never_in_the_bundle(alone: Path, auditor: Auditor) -> None:
@@ -105,8 +121,6 @@ def test_a_wrong_framework_is_told_before_anything_is_collected(
         tmp_path / "s",
         "--framework",
         "x",
-        "--report",
-        "json",
     )
     assert told.code == 2
     assert "--framework x" in told.err

@@ -7,6 +7,7 @@ import io
 import json
 import random
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pikepdf
@@ -328,3 +329,32 @@ def test_a_timestamp_service_that_does_not_answer_is_told_before_azure_is_asked(
     assert "no timestamp came back" in told.err
     assert tiny.log == []
     assert not (tmp_path / "audits").exists()
+
+
+def test_what_a_url_carries_of_credentials_is_told_and_kept_nowhere(
+    auditor: Auditor, tmp_path: Path, tiny: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.write_p12(tmp_path / "report.p12")
+    monkeypatch.setenv("AUDITOR_SIGN_PASSWORD", made.PASSWORD)
+    job = ("audit", "--arm-endpoint", tiny.url, "--report", "pdf", "--report", "html")
+    with made.TimestampService() as service:
+        told = auditor(*job, *SIGN, "--timestamp", f"{service.url}/tsa?key=hunter2")
+    assert told.code == 0, told.err
+    (run,) = (tmp_path / "audits").iterdir()
+    assert f"{service.url}/tsa?…" in (run / "manifest.json").read_text()
+    (tmp_path / "report.txt").write_bytes(subprocess.check_output(["pdftotext", run / "reports" / "report.pdf", "-"]))
+    assert f"{service.url}/tsa?…" in (tmp_path / "report.txt").read_text()
+    said = [told.out + told.err]
+    for words in (
+        ("--timestamp", "http://127.0.0.1:9/tsa?key=hunter2"),
+        ("--timestamp", "http://user:hunter2@127.0.0.1:9/tsa"),
+        ("--sign-key-vault", "https://v.vault.azure.net/keys/a?sig=hunter2"),
+        ("--arm-endpoint", "https://user:hunter2@arm.example.com"),
+        ("--arm-endpoint", "https://arm.example.com/?sig=hunter2"),
+        ("--arm-endpoint", "https://arm.example.com", "--authority", "user:hunter2@login.example.com"),
+    ):
+        told = auditor(*job, *(() if "--sign-key-vault" in words else SIGN), *words)
+        assert told.code in {2, 4}, told.err
+        said.append(told.out + told.err)
+    assert "hunter2" not in "".join(said)
+    assert b"hunter2" not in b"".join(it.read_bytes() for it in tmp_path.rglob("*") if it.is_file())

@@ -59,11 +59,18 @@ def test_no_cell_begins_like_a_formula_and_every_name_is_legible() -> None:
     } <= names
 
 
+def test_a_run_without_findings_tells_which_it_is() -> None:
+    report = view.build(replace(sample.results(kind="clean"), findings=()))
+    (row,) = _rows(report)
+    assert {name: cell for name, cell in row.items() if cell} == {
+        "reason": "There are no findings.",
+        "run": report.run.id,
+        "manifest_digest": report.run.manifest_digest,
+    }
+
+
 def test_a_table_without_rows_has_its_head() -> None:
-    made = replace(sample.results(kind="clean"), findings=())
-    text = formats.find("csv").render(view.build(made)).decode("utf-8-sig")
-    assert text.startswith("serial,status,severity,rule,")
-    assert text.count("\r\n") == 1
+    assert tables.to_csv(tables.Table("files", ("path", "sha256"), ())) == b"\xef\xbb\xbfpath,sha256\r\n"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 
 from auditor.model import Status
 from auditor.report import formats, view
+from auditor.report.formats import junit
 from tests.formats import sample
 
 if TYPE_CHECKING:
@@ -57,6 +59,27 @@ def test_the_cases_of_a_rule_are_its_verdicts_passes_included(kind: str) -> None
         counted = Counter(_outcome(case) for case in suites[rule.id])
         assert counted == +expected, rule.id
         assert suites[rule.id].tests == counted.total()
+
+
+@pytest.mark.parametrize("most", [1, 40, 200])
+def test_a_large_estate_is_counted_where_its_verdicts_are_too_many(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(junit, "MOST_CASES", most)
+    report = view.build(replace(sample.results(120), passes={}))
+    suites = _read(report)
+    for rule in report.rules:
+        counted: Counter[str] = Counter()
+        for case in suites[rule.id]:
+            rest = re.fullmatch(r"([\d,]+) of ([\d,]+) resources, counted: (.+)", str(case.name))
+            counted[_outcome(case)] += int(rest[1].replace(",", "")) if rest else 1
+        expected: Counter[str] = Counter()
+        for status, number in rule.statuses.items():
+            expected[_OUTCOMES[status]] += number
+        assert counted == +expected, rule.id
+    said = {it.name: it.value for it in suites["evidence"].properties()}["cut"]  # type: ignore[no-untyped-call]
+    assert said.startswith(
+        f"{most} of {sum(report.statuses.values()):,} verdicts are cases of their own, the worst first"
+    )
+    assert sum(len([*suite]) for suite in suites.values()) < most + 6 * len(report.rules) + len(report.coverage) + 10
 
 
 def test_what_was_not_read_is_an_error_even_where_no_rule_has_a_case() -> None:

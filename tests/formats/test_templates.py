@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,18 @@ def test_blocks_pictures_and_texts_of_the_user_win(tmp_path: Path) -> None:
     assert ">Yardstick<" in document
     assert formats.find("pdf").render(report).startswith(b"%PDF")
     assert "img-src" not in formats.find("html").render(view.build(sample.results(6))).decode()
+
+
+def test_a_logo_has_the_size_of_one_unless_the_user_gives_another(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"blocks/logo.html": '<img src="{{ picture("logo.png") }}" alt="Contoso">'}
+    files["logo.png"] = DOT
+    for style, height in (("", 9), ("img { height: 20mm }", 20)):
+        own = written(tmp_path / str(height), files | {"blocks/style.css": style})
+        (tmp_path / "report.pdf").write_bytes(formats.find("pdf").render(shown(own)))
+        listed = subprocess.check_output(
+            ["pdfimages", "-list", "-f", "1", "-l", "1", tmp_path / "report.pdf"], text=True
+        )
+        assert int(listed.splitlines()[2].split()[13]) == round(25.4 / height)
 
 
 def test_a_new_language_is_one_file_and_says_the_rest_in_english(tmp_path: Path) -> None:
@@ -124,7 +137,7 @@ def test_a_mistake_is_told_by_file_and_line(files: dict[str, str | bytes], said:
         ("\n{{ nothing }}", "blocks/logo.html:2: cannot be filled: 'nothing' is undefined"),
         ("{{ 1 / 0 }}", "blocks/logo.html:1: cannot be filled: ZeroDivisionError: division by zero"),
         ("{% include 'blocks/logo.html' %}", "blocks/logo.html:1: cannot be filled: RecursionError"),
-        ("{{ draw.fonts.__loader__ }}", "blocks/logo.html:1: cannot be filled: access to attribute '__loader__'"),
+        ("{{ draw.fonts.__loader__ }}", "blocks/logo.html:1: cannot be filled: access to attribute 'fonts'"),
         ("{{ picture('../secret.png') }}", "no picture '../secret.png'"),
         ("{{ picture('logo.png') }}", "no picture 'logo.png'"),
     ],
@@ -139,6 +152,33 @@ def test_a_block_that_cannot_be_filled_is_told(block: str, said: str, tmp_path: 
         assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "{{ report.how.templates.source('%s') }}",
+        "{{ report.how.templates.own.joinpath('%s').read_text() }}",
+        "{{ report.how.templates.folders[0].joinpath('%s').write_text('x') }}",
+        "{{ report['how']['templates']['own'].joinpath('%s').read_text() }}",
+        "{{ (report.how | attr('templates')).source('%s') }}",
+        "{{ ([report.how] | map(attribute='templates') | first).source('%s') }}",
+        "{{ draw.fonts.Path('%s').read_text() }}",
+        "{% include '%s' %}",
+        "{{ picture('%s') }}",
+    ],
+)
+def test_a_template_reaches_no_file_but_its_own(block: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the password")
+    report = shown(written(tmp_path / "own", {"blocks/logo.html": block.replace("%s", str(secret))}))
+    with pytest.raises(UsageError):
+        formats.find("html").render(report)
+    assert secret.read_text() == "the password"
+
+
+def test_no_template_sees_the_key_of_the_pseudonyms() -> None:
+    assert view.build(sample.results(6), view.Presentation(redact_key=b"k" * 32)).how.redact_key is None
+
+
 def test_a_style_sheet_of_the_pdf_that_cannot_be_filled_is_told(tmp_path: Path) -> None:
     report = shown(written(tmp_path, {"pdf.css": "p { color: {{ nothing }} }"}))
     with pytest.raises(UsageError, match=r"pdf\.css:1: cannot be filled: 'nothing' is undefined"):
@@ -148,5 +188,7 @@ def test_a_style_sheet_of_the_pdf_that_cannot_be_filled_is_told(tmp_path: Path) 
 def test_a_folder_or_a_language_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         templates.opened(tmp_path / "none")
+    with pytest.raises(UsageError, match="nothing in it overrides"):
+        templates.opened(written(tmp_path, {"logo.png": DOT}))
     with pytest.raises(UsageError, match="no texts in it"):
         SHIPPED.texts("xx")

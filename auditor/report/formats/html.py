@@ -28,14 +28,14 @@ _COMMENT = re.compile(r"/\*.*?\*/\s*", re.DOTALL)
 
 def render(report: Report) -> bytes:
     """Write the page; the policy in its head allows the one script and the one style sheet by their digests."""
-    script = report.templates.source("report.js")
-    sheets = report.templates.source("report.css") + report.templates.source("blocks/style.css")
+    script = report.how.templates.source("report.js")
+    sheets = report.how.templates.source("report.css") + report.how.templates.source("blocks/style.css")
     style = _FACE.format(data=fonts.web()) + _COMMENT.sub("", sheets)
     content = page.filler(
         report
     )(
         "report.html",
-        policy=_policy(script, style, pictures=report.templates.own is not None),
+        policy=_policy(script, style, pictures=report.how.templates.own is not None),
         script=Markup(script),  # noqa: S704 - our own file
         style=Markup(style),  # noqa: S704
         data=packing.pack(report),

@@ -156,7 +156,7 @@ def check() -> None:
 def notice(report: Report) -> str:
     """Say what it costs that nothing is capped; nothing where there is nothing to cap."""
     findings, machines = report.told, len(report.machines)
-    if not report.pdf_all or (findings <= MOST_FINDINGS and machines <= MOST_MACHINES):
+    if not report.how.pdf_all or (findings <= MOST_FINDINGS and machines <= MOST_MACHINES):
         return ""
     rows = findings + machines
     pages, seconds = rows // _ROWS_OF_A_PAGE, rows * _SECONDS_OF_A_THOUSAND // 1000
@@ -186,7 +186,7 @@ def render(report: Report, processes: int | None = None) -> bytes:
     text = functools.partial(
         typeset.Text,
         made_at=int(report.run.finished_at.timestamp()),
-        pictures=report.templates.own is not None,
+        pictures=report.how.templates.own is not None,
     )
     body = typeset.parts(
         (text(", ".join(it.chapter for it in pieces), book.part(pieces)) for pieces in book.body),
@@ -252,7 +252,7 @@ class Book:
         report = _of_framework(report)
         self._fill = page.filler(report, fonts.drawable())
         blocks, shown = _capped(report, texts)
-        listed = report.machines if report.pdf_all else report.machines[:MOST_MACHINES]
+        listed = report.machines if report.how.pdf_all else report.machines[:MOST_MACHINES]
         rule_no = {rule.id: f"R-{number:02d}" for number, rule in enumerate(report.rules, start=1)}
         self.front = [Piece(chapter) for chapter in _FRONT]
         self.body = _parts({"findings": _cut_blocks(blocks), "population": _cut(listed)})
@@ -295,7 +295,7 @@ def _css(report: Report) -> Markup:
     fallbacks = ", ".join(f'"{slug}"' for slug in fonts.fallbacks())
     body, table = f'"{fonts.BODY}", {fallbacks}', f'"{fonts.TABLE}", "{fonts.BODY}", {fallbacks}'
     css = page.filler(report)("pdf.css", faces=fonts.faces(), body=body, table=table)
-    return Markup(css + report.templates.source("blocks/style.css"))  # noqa: S704 - with font paths
+    return Markup(css + report.how.templates.source("blocks/style.css"))  # noqa: S704 - with font paths
 
 
 def _parts(long: Mapping[str, Sequence[Sequence[Any]]]) -> list[list[Piece]]:
@@ -395,7 +395,7 @@ def _capped(report: Report, texts: wording.Texts) -> tuple[list[Block], int]:
         rows = []
         for row in cause.rows:
             size = 1 + len(row.also)
-            if not report.pdf_all and shown + size > MOST_FINDINGS:
+            if not report.how.pdf_all and shown + size > MOST_FINDINGS:
                 break
             rows.append(row)
             shown += size

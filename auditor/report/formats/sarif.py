@@ -67,7 +67,7 @@ def render(report: Report) -> bytes:
 def _run(report: Report) -> dict[str, Any]:
     run, texts = report.run, report.texts
     places = {rule.id: number for number, rule in enumerate(report.rules)}
-    told = (row for row in verdicts.rows(report) if report.all_rows or row["status"] in _TOLD)
+    told = (row for row in verdicts.rows(report) if report.how.all_rows or row["status"] in _TOLD)
     shown = list(islice(told, MOST_RESULTS))
     left_out = sum(1 for _ in told)
     # The standard demands that all results of a run say how they stand to the baseline, or none.
