@@ -89,7 +89,8 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         `orphan` -- key: id of a protected item whose VM was missed in a list read whole, and not seen since.
         `deallocated` -- key: id of a VM that stands still, since it was first seen so.
         `backup_days` -- key: id of the item; value: `<day>:<a letter a day>` from that day on, in days since
-            1970-01-01 of the policy's zone: S a backup succeeded, F backups failed, - there was none, ? not read.
+            1970-01-01 of the policy's zone: S a backup succeeded, F backups failed, - there was none, ? not read or
+            not ended.
         `run` -- key: id of an earlier run; value: see engine/register.py. All runs stay: a report on a year needs them.
 
     Args:
@@ -224,13 +225,17 @@ def _backup_days(con: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
     con.execute(
         """
         CREATE TABLE day AS
+        -- A scheduled job is of the day it was due, even where it began after midnight; one by hand of its calendar day.
         SELECT i.resource_id AS item_id,
-               floor((epoch(j.started_at) + coalesce(p.standard_offset_minutes, 0) * 60) / 86400)::INTEGER AS day_no,
-               bool_or(lower(j.status) IN ('completed', 'completedwithwarnings')) AS good
+               floor((epoch(j.started_at) + coalesce(p.standard_offset_minutes, 0) * 60
+                      - CASE WHEN j.user_triggered THEN 0 ELSE coalesce(p.run_minutes, 0) * 60 END)
+                     / 86400)::INTEGER AS day_no,
+               bool_or(lower(j.status) IN ('completed', 'completedwithwarnings')) AS good,
+               bool_or(lower(j.status) = 'inprogress') AS running
         FROM backup_job j
         JOIN protected_item i ON i.vault_id = j.vault_id AND i.container_name = j.container_name
         LEFT JOIN backup_policy p ON p.resource_id = i.policy_id
-        WHERE lower(j.operation) = 'backup' AND lower(j.status) <> 'inprogress' AND j.started_at IS NOT NULL
+        WHERE lower(j.operation) = 'backup' AND j.started_at IS NOT NULL
         GROUP BY 1, 2
         """
     )
@@ -246,11 +251,13 @@ def _backup_days(con: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
                    AND i.vault_id IN (SELECT vault_id FROM job_read)
              ),
              known_day AS (
-                 SELECT item_id, list(day_no) FILTER (good) AS good, list(day_no) FILTER (NOT good) AS bad
+                 SELECT item_id, list(day_no) FILTER (good) AS good, list(day_no) FILTER (running) AS running,
+                        list(day_no) FILTER (NOT good AND NOT running) AS bad
                  FROM day GROUP BY 1
              )
         SELECT a.item_id, a.today, array_to_string(list_transform(range(a.today - $2, a.today), lambda n:
-                   CASE WHEN list_contains(k.good, n) THEN 'S' WHEN list_contains(k.bad, n) THEN 'F' ELSE '-' END),
+                   CASE WHEN list_contains(k.good, n) THEN 'S' WHEN list_contains(k.running, n) THEN '?'
+                        WHEN list_contains(k.bad, n) THEN 'F' ELSE '-' END),
                    '') AS letters
         FROM asked a LEFT JOIN known_day k USING (item_id)
         """,

@@ -9,6 +9,7 @@ SELECT
          THEN 'V2' ELSE 'V1' END                   AS policy_type,           -- V2 = Enhanced
     lower(r.properties.schedulePolicy.scheduleRunFrequency) AS schedule,     -- hourly, daily, weekly
     r.properties.schedulePolicy.hourlySchedule.interval AS hourly_interval,  -- hours between runs of an hourly schedule
+    r.properties.schedulePolicy.hourlySchedule.scheduleWindowDuration AS hourly_window, -- hours of the day in which it runs
     len(coalesce(r.properties.schedulePolicy.scheduleRunDays,
                  r.properties.schedulePolicy.weeklySchedule.scheduleRunDays)) AS run_day_count, -- days of the week of a weekly schedule
     greatest(coalesce(r.properties.schedulePolicy.scheduleWeeklyFrequency, 1), 1) AS weekly_frequency, -- 2 = every other week
@@ -43,7 +44,8 @@ FROM (
                                "scheduleRunTimes": ["VARCHAR"], "dailySchedule": {"scheduleRunTimes": ["VARCHAR"]},
                                "scheduleRunDays": ["VARCHAR"], "weeklySchedule": {"scheduleRunDays": ["VARCHAR"]},
                                "scheduleWeeklyFrequency": "INTEGER",
-                               "hourlySchedule": {"interval": "INTEGER", "scheduleWindowStartTime": "VARCHAR"}},
+                               "hourlySchedule": {"interval": "INTEGER", "scheduleWindowStartTime": "VARCHAR",
+                                                  "scheduleWindowDuration": "INTEGER"}},
             "retentionPolicy": {
                 "retentionPolicyType": "VARCHAR",
                 "dailySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}},

@@ -88,7 +88,9 @@ SELECT
     d.size_gib                           AS size_gib,             -- provisioned; null where the disk is not in the inventory
     d.sku                                AS sku,                  -- Premium_LRS, UltraSSD_LRS, ...
     d.max_shares                         AS max_shares,           -- more than 1 = shared between machines
-    coalesce(list_contains(map_keys(d.tags).list_transform(lambda k: lower(trim(k))), s.exclude_disk_tag), false) AS may_be_left_out -- it carries the standard's tag for disks that need no backup
+    d.resource_no IS NOT NULL            AS was_read,             -- the disk itself is in the inventory, so that its size, kind and tags are known
+    len(list_filter(folded(d.tags), lambda t: t.key = s.exclude_disk_tag AND lower(t.value) NOT IN ('false', 'no', 'none', '0'))) > 0
+                                         AS may_be_left_out       -- it carries the standard's tag for disks that need no backup
 FROM attached a CROSS JOIN setting s LEFT JOIN live_disk d ON d.resource_id = a.slot.disk_id
 WHERE a.slot.disk_id IS NOT NULL;
 
