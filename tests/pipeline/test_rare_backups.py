@@ -1,0 +1,151 @@
+"""Rare but real backups in whole audits: what each looks like, and the verdict it must get."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from auditor.inventory import store
+from auditor.inventory.facts import Circumstances, Facts
+from auditor.inventory.store import Page
+from auditor.simulator import Estate
+from auditor.simulator.faults import Faults
+from tests.audits import AS_OF, audit, default_inputs
+from tests.azure.runs import hurried
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.audits import Audited
+
+SUB = "00000000-0000-0000-0000-000000000001"
+
+KEEP = {"daily": "30 Days", "weekly": "12 Weeks", "monthly": "84 Months"}
+
+
+def estate(*machines: dict[str, Any], at: Any = AS_OF, policy: dict[str, Any] | None = None, **other: Any) -> Estate:
+    """Build a vault with one policy, `p`, and machines that it protects unless they say otherwise."""
+    tree: dict[str, Any] = {
+        "estate": "rare",
+        "jobs_days": 0,
+        "subscriptions": {"a": {}},
+        "vaults": {"a/rg-v/rsv": {}, "a/rg-v/old": {}},
+        "policies": {"p": policy or {"daily": "22:00", "keep": KEEP}},
+        "defaults": {"vm": {"in": "a/rg", "age": "400d", "disks": []}},
+        "vms": [{"backup": {"vault": "rsv", "policy": "p"}, **machine} for machine in machines],
+    }
+    return Estate.from_dict(tree | other, at)
+
+
+def found(made: Audited, rule: str, name: str = "vm") -> tuple[str, str | None]:
+    """Give the status and the reason code of a verdict; a pass has no reason here."""
+    for finding in made.results.findings:
+        if (finding.rule, finding.resource_name) == (rule, name):
+            return finding.status.value, finding.reason_code
+    return "pass", None
+
+
+def backup(**fields: Any) -> dict[str, Any]:
+    return {"name": "vm", "backup": {"vault": "rsv", "policy": "p"} | fields}
+
+
+def test_a_weekly_run_that_begins_after_midnight_is_of_its_week(tmp_path: Path) -> None:
+    weekly = {"weekly": {"days": ["Sunday"], "at": "23:50"}, "keep": {"weekly": "52 Weeks"}}
+    # Runs begin up to 20 minutes late: some on Sunday, most of them on Monday, in the next ISO week.
+    machines = [{"name": f"vm{n}"} for n in range(12)]
+    made = audit(estate(*machines, policy=weekly), tmp_path, patience=hurried())
+    days = made.rows("SELECT DISTINCT day_no % 7 AS day FROM recovery_point")
+    assert len(days) == 2, "the estate has runs on both sides of midnight"
+    assert {found(made, "recovery-points-gfs-gap", machine["name"])[0] for machine in machines} == {"pass"}
+
+
+def test_a_daily_run_that_begins_after_midnight_is_a_success_of_its_day(tmp_path: Path) -> None:
+    machines = [{"name": f"vm{n}"} for n in range(6)]
+    late = estate(*machines, policy={"daily": "23:50", "keep": KEEP}, jobs_days=31)
+    made = audit(late, tmp_path, patience=hurried())
+    assert {found(made, "backup-success-rate-low", machine["name"])[0] for machine in machines} == {"not_yet_due"}
+    history = made.rows("SELECT run_days, success_days FROM backup_history")
+    assert [row["run_days"] - row["success_days"] for row in history] == [0] * 6
+
+
+def test_hours_without_a_run_count_between_two_backups(tmp_path: Path) -> None:
+    made = audit(
+        estate(
+            {"name": "vm", "tags": {"backup-tier": "mission-critical"}},
+            {"name": "round", "tags": {"backup-tier": "mission-critical"}, "backup": {"vault": "rsv", "policy": "all"}},
+            policies={
+                "p": {"hourly": {"every": 4, "from": "08:00", "hours": 12}, "keep": KEEP},
+                "all": {"hourly": {"every": 4, "from": "00:00", "hours": 24}, "keep": KEEP},
+            },
+        ),
+        tmp_path,
+        patience=hurried(),
+    )
+    (row,) = made.rows("SELECT schedule_hours FROM protection p JOIN vm v ON v.resource_no = p.vm_no WHERE v.resource_name = 'vm'")  # fmt: skip
+    assert row["schedule_hours"] == 12
+    assert found(made, "retention-frequency-below-standard") == ("fail", "too_rare")
+    assert found(made, "retention-frequency-below-standard", "round") == ("pass", None)
+
+
+def test_a_first_point_of_after_the_run_s_moment_is_still_to_come(tmp_path: Path) -> None:
+    first = estate(backup(since="-3h", points={"newest": "-30min"}))
+    made = audit(first, tmp_path, as_of=AS_OF - timedelta(hours=1), patience=hurried())
+    assert found(made, "vm-initial-backup-pending") == ("not_yet_due", "inside_grace")
+    assert found(made, "backup-rpo-breached") == ("not_applicable", "judged_by:vm-initial-backup-pending")
+
+
+def test_the_job_that_configured_it_dates_a_pending_first_backup(tmp_path: Path) -> None:
+    pending = backup(state="IRPending", since="-5d", points={"empty": True})
+    made = audit(estate(pending, jobs_days=10), tmp_path, patience=hurried())
+    assert found(made, "vm-initial-backup-pending") == ("fail", "still_pending")
+
+
+def test_the_points_of_a_deleted_item_are_no_history(tmp_path: Path) -> None:
+    young = {"vault": "rsv", "policy": "p", "since": "-5d"}
+    gone = {"vault": "old", "policy": "p", "since": "-60d", "deleted": "2d", "points": {"newest": "-3d"}}
+    kept = gone | {"deleted": None, "state": "ProtectionStopped"}
+    daily = {"daily": "22:00", "keep": {"daily": "30 Days"}}
+    machines = ({"name": "vm", "backup": [young, gone]}, {"name": "kept", "backup": [young, kept]})
+    made = audit(estate(*machines, policy=daily), tmp_path, patience=hurried())
+    assert found(made, "oldest-point-younger-than-retention", "kept") == ("pass", None)
+    assert found(made, "oldest-point-younger-than-retention") == ("not_yet_due", "still_growing")
+
+
+def test_a_weekly_point_may_be_under_way_to_the_vault(tmp_path: Path) -> None:
+    weekly = {"weekly": {"days": ["Sunday"], "at": "00:30"}, "keep": {"weekly": "52 Weeks"}}
+    # As of Sunday 06:00 the run of this night is not in the vault yet, that of a week ago is.
+    young, stuck = backup(points={"unvaulted": "12h"}), backup(points={"unvaulted": "9d"}) | {"name": "stuck"}
+    dev = {"resource_groups": {"a/rg": {"tags": {"environment": "dev"}}}}
+    made = audit(estate(young, stuck, policy=weekly, **dev), tmp_path, patience=hurried())
+    assert found(made, "backup-not-vaulted") == ("pass", None)
+    assert found(made, "backup-not-vaulted", "stuck") == ("fail", "vault_lags")
+
+
+def test_a_disk_s_tag_that_says_no_does_not_let_it_be_left_out(tmp_path: Path) -> None:
+    group = f"/subscriptions/{SUB}/resourceGroups/rg/providers/Microsoft.Compute"
+    tags = {"bare": "", "yes": "team", "no": "False"}
+    slots = [{"lun": n, "managedDisk": {"id": f"{group}/disks/{name}"}} for n, name in enumerate([*tags, "unread"])]
+    machine = {"id": f"{group}/virtualMachines/vm", "name": "vm", "properties": {"storageProfile": {"dataDisks": slots}}}
+    disks = [
+        {"id": f"{group}/disks/{name}", "name": name, "tags": {"Backup-Exclude-Disk": value}, "properties": {}}
+        for name, value in tags.items()
+    ]
+    rows = {"vm": [machine], "disk": disks, "subscription": [{"id": f"/subscriptions/{SUB}", "name": "s"}]}
+    store.build(tmp_path, lambda table: [Page(None, json.dumps({"data": rows.get(table, [])}).encode())], AS_OF)
+    with Facts.open(tmp_path, Circumstances(AS_OF, default_inputs().standard)) as facts:
+        read = facts.rows("SELECT lun, was_read, may_be_left_out FROM vm_disk ORDER BY lun")
+    assert [(row["was_read"], row["may_be_left_out"]) for row in read] == [
+        (True, True), (True, True), (True, False), (False, False),
+    ]  # fmt: skip
+
+
+def test_a_guard_that_could_not_be_read_is_not_a_weaker_one(tmp_path: Path) -> None:
+    vaults = {"vaults": {"a/rg-v/rsv": {"immutability": "Disabled"}}}
+    audit(estate(backup(), **vaults), tmp_path, patience=hurried())
+    later = AS_OF + timedelta(days=7)
+    blind = Faults(
+        denied_paths=frozenset({"/backupconfig/"}), missing_properties=frozenset({"properties.securitySettings"})
+    )
+    made = audit(estate(backup(), at=later, **vaults), tmp_path, as_of=later, faults=blind, patience=hurried())
+    assert found(made, "retention-reduced") == ("unknown", "guard_unread")
