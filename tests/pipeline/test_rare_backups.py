@@ -6,18 +6,22 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from auditor import inputs, pipeline, standard
 from auditor.inventory import store
 from auditor.inventory.facts import Circumstances, Facts
 from auditor.inventory.store import Page
 from auditor.simulator import Estate
 from auditor.simulator.faults import Faults
-from tests.audits import AS_OF, audit, default_inputs
+from tests.audits import AS_OF, Audited, audit, default_inputs
 from tests.azure.runs import hurried
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
-    from tests.audits import Audited
+    from auditor.inputs import Inputs
 
 SUB = "00000000-0000-0000-0000-000000000001"
 
@@ -82,7 +86,8 @@ def test_hours_without_a_run_count_between_two_backups(tmp_path: Path) -> None:
         tmp_path,
         patience=hurried(),
     )
-    (row,) = made.rows("SELECT schedule_hours FROM protection p JOIN vm v ON v.resource_no = p.vm_no WHERE v.resource_name = 'vm'")  # fmt: skip
+    sql = "SELECT schedule_hours FROM protection p JOIN vm v ON v.resource_no = p.vm_no WHERE v.resource_name = 'vm'"
+    (row,) = made.rows(sql)
     assert row["schedule_hours"] == 12
     assert found(made, "retention-frequency-below-standard") == ("fail", "too_rare")
     assert found(made, "retention-frequency-below-standard", "round") == ("pass", None)
@@ -126,7 +131,11 @@ def test_a_disk_s_tag_that_says_no_does_not_let_it_be_left_out(tmp_path: Path) -
     group = f"/subscriptions/{SUB}/resourceGroups/rg/providers/Microsoft.Compute"
     tags = {"bare": "", "yes": "team", "no": "False"}
     slots = [{"lun": n, "managedDisk": {"id": f"{group}/disks/{name}"}} for n, name in enumerate([*tags, "unread"])]
-    machine = {"id": f"{group}/virtualMachines/vm", "name": "vm", "properties": {"storageProfile": {"dataDisks": slots}}}
+    machine = {
+        "id": f"{group}/virtualMachines/vm",
+        "name": "vm",
+        "properties": {"storageProfile": {"dataDisks": slots}},
+    }
     disks = [
         {"id": f"{group}/disks/{name}", "name": name, "tags": {"Backup-Exclude-Disk": value}, "properties": {}}
         for name, value in tags.items()
@@ -149,3 +158,75 @@ def test_a_guard_that_could_not_be_read_is_not_a_weaker_one(tmp_path: Path) -> N
     )
     made = audit(estate(backup(), at=later, **vaults), tmp_path, as_of=later, faults=blind, patience=hurried())
     assert found(made, "retention-reduced") == ("unknown", "guard_unread")
+
+
+def changing(folder: Path) -> Inputs:
+    """Give a standard that accepts a tag for the approved change of a retention."""
+    text = standard.default_path().read_text(encoding="utf-8")
+    accepted = "accept_change_tag: Change-Ref\n  justification: our changes are approved before they get a number"
+    path = folder / "standard.yaml"
+    path.write_text(text.replace("accept_change_tag: null", accepted), encoding="utf-8")
+    return inputs.read(path)
+
+
+@pytest.mark.parametrize(
+    ("tags", "verdict"),
+    [
+        ([{}, {}, {}], ("fail", "retention_cut")),
+        ([{}, {}, {"change-ref": "CHG7"}], ("pass", None)),
+        # Written down before the change was made, and seen in the run before it.
+        ([{}, {"change-ref": "CHG7"}, {"change-ref": "CHG7"}], ("pass", None)),
+        # What stood there long before is about another change.
+        ([{"change-ref": "CHG7"}] * 3, ("fail", "retention_cut")),
+        ([{}, {}, {"change-ref": " "}], ("fail", "retention_cut")),
+    ],
+)
+def test_a_cut_with_a_fresh_reference_to_its_change_passes(
+    tmp_path: Path, tags: list[dict[str, str]], verdict: tuple[str, str | None]
+) -> None:
+    given, short = changing(tmp_path), {"daily": "22:00", "keep": KEEP | {"daily": "14 Days"}}
+    for week, said in enumerate(tags):
+        at = AS_OF + timedelta(days=7 * week)
+        policy = short if week == 2 else None
+        vaults = {"a/rg-v/rsv": {"tags": said}}
+        made = audit(
+            estate(backup(), at=at, policy=policy, vaults=vaults),
+            tmp_path / "s",
+            as_of=at,
+            given=given,
+            patience=hurried(),
+        )
+    assert found(made, "retention-reduced") == verdict
+    assert found(made, "retention-reduced") == found(
+        Audited(made.bundle, pipeline.read(made.bundle), []), "retention-reduced"
+    )
+
+
+def test_a_reference_counts_on_the_vm_too_and_only_where_the_standard_accepts_it(tmp_path: Path) -> None:
+    short = {"daily": "22:00", "keep": KEEP | {"daily": "14 Days"}}
+    later = AS_OF + timedelta(days=7)
+    cut = estate(backup() | {"tags": {"Change-Ref": "CHG7"}}, at=later, policy=short)
+    audit(estate(backup()), tmp_path / "a", given=changing(tmp_path), patience=hurried())
+    made = audit(cut, tmp_path / "a", as_of=later, given=changing(tmp_path), patience=hurried())
+    assert found(made, "retention-reduced") == ("pass", None)
+    audit(estate(backup()), tmp_path / "b", patience=hurried())
+    made = audit(cut, tmp_path / "b", as_of=later, patience=hurried())
+    assert found(made, "retention-reduced") == ("fail", "retention_cut")
+
+
+def test_a_point_by_hand_that_ends_sooner_than_before_is_a_cut(tmp_path: Path) -> None:
+    def with_point(keep: str, at: datetime) -> Estate:
+        taken = (AS_OF - timedelta(days=3)).isoformat()
+        return estate(backup(points={"on_demand": [taken], "on_demand_keep": keep}), at=at)
+
+    weeks = [AS_OF + timedelta(days=7 * n) for n in range(4)]
+    told = []
+    for at, keep in zip(weeks, ("400d", "400d", "500d", "60d"), strict=True):
+        made = audit(with_point(keep, at), tmp_path, as_of=at, patience=hurried())
+        told.append(found(made, "retention-reduced"))
+    assert told == [("not_yet_due", "first_run"), ("pass", None), ("pass", None), ("fail", "expiry_shortened")]
+    (row,) = made.rows("SELECT cut_days, last_seen_hours FROM earlier_expiry")
+    assert row == {"cut_days": 440, "last_seen_hours": 168}
+    # Kept for 30 days where nobody said until when: what a policy keeps says nothing of it.
+    plain = audit(with_point("30d", AS_OF), tmp_path / "plain", patience=hurried())
+    assert found(plain, "retention-reduced") == ("not_yet_due", "first_run")

@@ -376,6 +376,18 @@ SELECT
          ELSE list_max(list_transform(regexp_split_to_array(t.own, '[S?]'), lambda run: length(run))) END AS longest_gap_days -- without a success, in a row; null for weekly schedules
 FROM since t;
 
+-- What a VM's own tag or its vault's refers to, where the standard accepts such a reference, and since when.
+CREATE TABLE change_reference AS
+WITH tagged AS (
+    SELECT resource_id, tags FROM live_vm UNION ALL SELECT resource_id, tags FROM live_vault
+),
+referring AS (
+    SELECT t.resource_id, trim(list_filter(map_entries(t.tags), lambda e: lower(trim(e.key)) = s.change_tag)[1].value) AS reference
+    FROM tagged t CROSS JOIN setting s WHERE s.change_tag IS NOT NULL
+)
+SELECT r.resource_id, r.reference, k.first_seen
+FROM referring r JOIN known k ON k.kind = 'change' AND k.key = concat_ws('|', r.resource_id, r.reference);
+
 CREATE TABLE earlier_retention AS
 -- table: earlier_retention: what the policies of a VM's item kept before, by earlier runs; one row a VM and state that is no more
 SELECT
@@ -384,9 +396,16 @@ SELECT
     split_part(k.value, '|', 1)::DOUBLE  AS daily_days,           -- 0 = none
     split_part(k.value, '|', 2)::DOUBLE  AS weekly_days,          -- 0 = none
     split_part(k.value, '|', 3)::DOUBLE  AS monthly_days,         -- 0 = none
-    split_part(k.value, '|', 4)::DOUBLE  AS yearly_days           -- 0 = none
+    split_part(k.value, '|', 4)::DOUBLE  AS yearly_days,          -- 0 = none
+    c.reference                          AS change_ref            -- change that the standard's tag on the VM or its vault refers to, set since that run; null = none
 FROM known k
 JOIN protection p ON p.item_id = split_part(k.key, '|', 1)
+LEFT JOIN (
+    SELECT p.vm_no, max(r.first_seen) AS first_seen, arg_max(r.reference, r.first_seen) AS reference
+    FROM (SELECT q.vm_no, v.resource_id FROM protection q JOIN vm v ON v.resource_no = q.vm_no
+          UNION ALL SELECT vm_no, vault_id FROM protection) p
+    JOIN change_reference r ON r.resource_id = p.resource_id GROUP BY 1
+) c ON c.vm_no = p.vm_no AND c.first_seen >= k.last_seen
 WHERE k.kind = 'retention' AND k.last_seen < (SELECT as_of FROM setting);
 
 CREATE TABLE earlier_guard AS
@@ -403,8 +422,23 @@ SELECT
     -- Nothing stands for days that were not sent; that soft delete is off, its state says.
     nullif(o.soft_delete_days, 0) - nullif(n.soft_delete_days, 0) AS soft_delete_cut_days, -- days by which soft delete is shorter now; below 0 = longer; null = not known
     o.soft_delete_rank IS NOT NULL AND n.soft_delete_rank IS NULL AS unread, -- the state of soft delete was known then and is not now
-    o.soft_delete_rank > n.soft_delete_rank OR o.immutability_rank > n.immutability_rank AS loosened -- soft delete or immutability is weaker now
+    o.soft_delete_rank > n.soft_delete_rank OR o.immutability_rank > n.immutability_rank AS loosened, -- soft delete or immutability is weaker now
+    c.reference                          AS change_ref            -- change that the standard's tag on the vault refers to, set since that run; null = none
 FROM state o
 JOIN state n ON n.vault_id = o.vault_id AND n.last_seen = (SELECT as_of FROM setting)
 JOIN protection p ON p.vault_id = o.vault_id
+LEFT JOIN change_reference c ON c.resource_id = o.vault_id AND c.first_seen >= o.last_seen
 WHERE o.last_seen < (SELECT as_of FROM setting);
+
+CREATE TABLE earlier_expiry AS
+-- table: earlier_expiry: points made by hand that an earlier run saw kept for longer than now; one row a VM and point
+SELECT
+    p.vm_no                              AS vm_no,                -- key of the VM
+    hours_since(k.last_seen)             AS last_seen_hours,      -- since a run last saw the later end
+    (k.value::BIGINT - epoch(r.expires_at)) / 86400 AS cut_days   -- days by which it ends sooner
+FROM known k
+JOIN protection p ON p.item_id = split_part(k.key, '|', 1)
+JOIN raw.recovery_point r ON r.item_no = p.item_no AND r.resource_name = split_part(k.key, '|', 2)
+WHERE k.kind = 'expiry' AND k.last_seen < (SELECT as_of FROM setting) AND NOT r.soft_deleted
+  -- Azure may round the end anew.
+  AND epoch(r.expires_at) < k.value::BIGINT - 3600;

@@ -220,7 +220,7 @@ class Oracle:
         hours = (self.as_of - max(since)) / _HOUR if since else 0
         if hours <= (168 if policy["schedulePolicy"]["scheduleRunFrequency"] == "Weekly" else 24):
             return "not_yet_due", None
-        return self._fail("high" if hours > 72 else "medium", tier)  # noqa: PLR2004 - three days
+        return self._fail("high" if hours > 72 else "medium", tier)
 
     def _retention(self, retention: Any, tier: Tier) -> dict[str, Verdict]:
         kept = {
@@ -290,7 +290,9 @@ class Oracle:
     def _every(schedule: Any) -> float:
         if schedule["scheduleRunFrequency"] == "Hourly":
             hourly = schedule["hourlySchedule"]
-            runs = [n * hourly["interval"] for n in range(25) if n * hourly["interval"] <= hourly["scheduleWindowDuration"]]
+            runs = [
+                n * hourly["interval"] for n in range(25) if n * hourly["interval"] <= hourly["scheduleWindowDuration"]
+            ]
             return float(max(hourly["interval"], 24 - runs[-1]))
         return 24 if schedule["scheduleRunFrequency"] == "Daily" else 168
 
@@ -306,7 +308,7 @@ class Oracle:
 
     def _supported(self, machine: Any, identifier: str, tier: Tier) -> Verdict:
         for item in self.items.get(identifier, []):
-            recent = [point for point in self._points(item) if self._safe(point) and self._hours(point) <= 192]  # noqa: PLR2004
+            recent = [point for point in self._points(item) if self._safe(point) and self._hours(point) <= 192]
             if recent and item is self._counts(identifier):
                 return "pass", None
         profile = machine["properties"]["storageProfile"]
@@ -411,8 +413,8 @@ class Oracle:
         today = (self.as_of + offset).date()
         days: dict[Any, bool] = {}
         for job in jobs.job_documents(item, self.as_of, min(self.estate.jobs_days, 31)):
-            due = timedelta(0) if job["properties"]["isUserTriggered"] else self._run(policy["schedulePolicy"])
-            day = (when(job["properties"]["startTime"]) + offset - due).date()
+            clock = timedelta(0) if job["properties"]["isUserTriggered"] else self._run(policy["schedulePolicy"])
+            day = (when(job["properties"]["startTime"]) + offset - clock).date()
             if job["properties"]["operation"] == "Backup" and today - timedelta(30) <= day < today:
                 days[day] = days.get(day, False) or job["properties"]["status"] == "Completed"
         if not days:
