@@ -73,24 +73,32 @@ def test_a_daily_run_that_begins_after_midnight_is_a_success_of_its_day(tmp_path
     assert [row["run_days"] - row["success_days"] for row in history] == [0] * 6
 
 
-def test_hours_without_a_run_count_between_two_backups(tmp_path: Path) -> None:
-    made = audit(
-        estate(
-            {"name": "vm", "tags": {"backup-tier": "mission-critical"}},
-            {"name": "round", "tags": {"backup-tier": "mission-critical"}, "backup": {"vault": "rsv", "policy": "all"}},
-            policies={
-                "p": {"hourly": {"every": 4, "from": "08:00", "hours": 12}, "keep": KEEP},
-                "all": {"hourly": {"every": 4, "from": "00:00", "hours": 24}, "keep": KEEP},
-            },
-        ),
-        tmp_path,
-        patience=hurried(),
+SCHEDULES = [
+    ({"hourly": {"every": 4, "from": "08:00", "hours": 12}}, 12),
+    ({"hourly": {"every": 4, "from": "00:00", "hours": 24}}, 4),
+    ({"weekly": {"days": ["Sunday"], "at": "02:00"}}, 168),
+    ({"weekly": {"days": ["Friday", "Monday", "Wednesday"], "at": "02:00"}}, 72),
+    ({"weekly": {"days": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"], "at": "02:00"}}, 72),
+    ({"weekly": {"days": ["Saturday", "Sunday"], "at": "02:00"}}, 144),
+    ({"daily": "22:00"}, 24),
+]
+
+
+def test_what_lies_between_two_backups_is_the_longest_gap_of_the_schedule(tmp_path: Path) -> None:
+    policies = {f"p{n}": schedule | {"keep": {"weekly": "12 Weeks"}} for n, (schedule, _) in enumerate(SCHEDULES)}
+    machines = [
+        {"name": f"vm{n}", "tags": {"backup-tier": "mission-critical"}, "backup": {"vault": "rsv", "policy": f"p{n}"}}
+        for n in range(len(SCHEDULES))
+    ]
+    made = audit(estate(*machines, policies=policies), tmp_path, patience=hurried())
+    rows = made.rows(
+        "SELECT schedule_hours FROM protection p JOIN vm v ON v.resource_no = p.vm_no ORDER BY v.resource_name"
     )
-    sql = "SELECT schedule_hours FROM protection p JOIN vm v ON v.resource_no = p.vm_no WHERE v.resource_name = 'vm'"
-    (row,) = made.rows(sql)
-    assert row["schedule_hours"] == 12
-    assert found(made, "retention-frequency-below-standard") == ("fail", "too_rare")
-    assert found(made, "retention-frequency-below-standard", "round") == ("pass", None)
+    assert [row["schedule_hours"] for row in rows] == [hours for _, hours in SCHEDULES]
+    rare = [
+        n for n in range(len(SCHEDULES)) if found(made, "retention-frequency-below-standard", f"vm{n}")[0] == "fail"
+    ]
+    assert rare == [n for n, (_, hours) in enumerate(SCHEDULES) if hours > 4], "mission-critical: every 4 h"
 
 
 def test_a_first_point_of_after_the_run_s_moment_is_still_to_come(tmp_path: Path) -> None:
@@ -158,6 +166,15 @@ def test_a_guard_that_could_not_be_read_is_not_a_weaker_one(tmp_path: Path) -> N
     )
     made = audit(estate(backup(), at=later, **vaults), tmp_path, as_of=later, faults=blind, patience=hurried())
     assert found(made, "retention-reduced") == ("unknown", "guard_unread")
+
+
+def test_an_item_that_the_vault_s_own_list_lacks_proves_no_protection(tmp_path: Path) -> None:
+    purged = frozenset({"VM;iaasvmcontainerv2;rg;vm"})
+    azure = estate(backup(), {"name": "other"})
+    made = audit(azure, tmp_path, faults=Faults(graph_ghosts=purged), patience=hurried())
+    assert found(made, "vm-unprotected") == ("unknown", "protection_unknown")
+    assert found(made, "vm-protection-stopped") == ("unknown", "protection_unknown")
+    assert found(made, "vm-unprotected", "other") == ("pass", None)
 
 
 def changing(folder: Path) -> Inputs:

@@ -98,6 +98,10 @@ item AS (
            i.last_point_at IS NOT NULL AND NOT (points_complete AND i.last_point_at > s.as_of) AS states_point,
            i.last_backup_at IS NOT NULL AND NOT (points_complete AND i.last_backup_at > s.as_of) AS states_backup,
            k.first_seen,
+           -- Resource Graph still shows it, the vault's own list, read whole, does not: which is right nobody knows yet.
+           NOT i.in_list AND i.vault_id IN (SELECT resource_id FROM live_vault)
+               AND i.vault_id NOT IN (SELECT resource_id FROM gap WHERE table_name IN ('vault', 'protected_item'))
+               AND i.subscription_id IN (SELECT subscription_id FROM read_wholly WHERE table_name = 'protected_item' AND whole) AS missed,
            lower(coalesce(nullif(i.protection_state, ''), i.current_protection_state, '')) AS word
     FROM raw.protected_item i
     CROSS JOIN setting s
@@ -111,6 +115,7 @@ item AS (
 )
 SELECT *,
     CASE
+        WHEN missed THEN 'unknown'
         WHEN soft_deleted OR word = 'softdeleted' THEN 'soft_deleted'
         WHEN word = 'protectionstopped' THEN 'stopped'
         WHEN word = 'protectionpaused' THEN 'paused'
@@ -210,7 +215,7 @@ SELECT
                         -- Hourly runs stop where their window ends; until it opens again there is none.
                         greatest(p.hourly_interval, 24 - p.hourly_interval * floor(p.hourly_window / nullif(p.hourly_interval, 0)))
                     WHEN 'daily' THEN 24
-                    WHEN 'weekly' THEN CASE WHEN p.run_day_count = 7 THEN 24 ELSE 168 * p.weekly_frequency END END::DOUBLE AS schedule_hours, -- most that lies between two scheduled backups: of an hourly schedule the night where its window is shut, of a weekly one a week, however many of its days it names; null = not known
+                    WHEN 'weekly' THEN 24 * coalesce(p.run_gap_days, 7) + 168 * (p.weekly_frequency - 1) END::DOUBLE AS schedule_hours, -- most that lies between two scheduled backups: of an hourly schedule the hours in which its window is shut, of a weekly one the days that it leaves out; null = not known
     p.snapshot_consistency               AS policy_consistency,   -- OnlyCrashConsistent; empty = as consistent as can be
     keep_days(p.daily_count, p.daily_unit)     AS policy_daily_days,   -- daily retention promised; null = none
     keep_days(p.weekly_count, p.weekly_unit)   AS policy_weekly_days,  -- weekly retention promised; null = none
