@@ -73,7 +73,7 @@ def test_a_daily_run_that_begins_after_midnight_is_a_success_of_its_day(tmp_path
     assert [row["run_days"] - row["success_days"] for row in history] == [0] * 6
 
 
-SCHEDULES = [
+SCHEDULES: list[tuple[dict[str, Any], int]] = [
     ({"hourly": {"every": 4, "from": "08:00", "hours": 12}}, 12),
     ({"hourly": {"every": 4, "from": "00:00", "hours": 24}}, 4),
     ({"weekly": {"days": ["Sunday"], "at": "02:00"}}, 168),
