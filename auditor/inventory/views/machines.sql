@@ -56,11 +56,12 @@ SELECT
     s.new_vm_grace_hours                 AS new_vm_grace_hours,   -- a younger VM need not be protected yet
     s.initial_backup_grace_hours         AS initial_backup_grace_hours, -- after configuring, the first backup may take this long
     NOT list_has_any(n.lacking_tables, ['subscription', 'vault', 'protected_item']) AS protected_item_complete, -- all items of the tenant were read
+    len(v.disk_ids) > 0 OR v.unmanaged OR v.os_disk_placement IS NOT NULL AS disks_sent, -- Azure said what disks it has
     NOT list_has_any(n.lacking_tables, ['snapshot', 'disk'])
         -- A snapshot whose source was not sent may be of this VM, and so may any where its own disks were not sent.
         AND (NOT EXISTS (SELECT 1 FROM live_snapshot) OR
              NOT EXISTS (SELECT 1 FROM live_snapshot x WHERE x.source_id IS NULL AND coalesce(x.create_option, 'Copy') IN ('Copy', 'CopyStart'))
-             AND (len(v.disk_ids) > 0 OR v.unmanaged OR v.os_disk_placement IS NOT NULL)) AS snapshot_complete, -- all snapshots and disks in scope were read, and whose they are
+             AND disks_sent) AS snapshot_complete, -- all snapshots and disks in scope were read, and whose they are
     NOT list_has_any(n.lacking_tables, ['restore_point_collection', 'restore_point']) AS restore_point_complete, -- all VM restore points in scope were read
     NOT list_has_any(n.lacking_tables, ['subscription', 'replicated_item']) AS replicated_item_complete, -- all replicated items of the tenant were read
     NOT list_has_any(n.lacking_tables, ['subscription', 'backup_instance']) AS backup_instance_complete -- all instances of Backup vaults of the tenant were read
