@@ -74,7 +74,9 @@ class Earlier:
         return int((entry.get("reused_from") or {}).get("runs_ago") or 0) + 1
 
 
-def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetime, covered: Covered) -> None:
+def carry(
+    previous: Bundle | None, inventory: Path, target: Path, as_of: datetime, covered: Covered, *, change_tag: str | None
+) -> None:
     """Write history.parquet (kind, key, first_seen, last_seen, value): what is known by now, and since when.
 
     Kinds:
@@ -85,11 +87,15 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
             see inventory/keys.sql.
         `retention` -- key: `<item id>|<days>|<days>|<days>|<days>`, what the item's policy keeps daily, weekly,
             monthly and yearly; value: the four. Those of before stay for a while: they show what was cut.
+        `change` -- key: `<id of a VM or vault>|<value>` of its tag that refers to a change, since it was first seen so.
+        `expiry` -- key: `<item id>|<point>` of a point in the vault that somebody made by hand; value: the latest end,
+            in seconds since 1970, that it was seen with. Forgotten when that has come.
         `guard` -- key: `<vault id>|…`; value: `soft delete days|soft delete state|immutability` of the vault.
         `orphan` -- key: id of a protected item whose VM was missed in a list read whole, and not seen since.
         `deallocated` -- key: id of a VM that stands still, since it was first seen so.
         `backup_days` -- key: id of the item; value: `<day>:<a letter a day>` from that day on, in days since
-            1970-01-01 of the policy's zone: S a backup succeeded, F backups failed, - there was none, ? not read.
+            1970-01-01 of the policy's zone: S a backup succeeded, F backups failed, - there was none, ? not read or
+            not ended.
         `run` -- key: id of an earlier run; value: see engine/register.py. All runs stay: a report on a year needs them.
 
     Args:
@@ -98,6 +104,7 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         target: the file to write.
         as_of: the new run's moment.
         covered: what of them could not be read.
+        change_tag: the standard's tag that refers to an approved change, if it accepts one.
     """
     con = connect()
     lay_keys(con)
@@ -143,8 +150,10 @@ def carry(previous: Bundle | None, inventory: Path, target: Path, as_of: datetim
         [as_of],
     )
     _orphans(con, as_of, [row.subscription_id for row in covered.coverage if row.table == "vm" and row.state.whole])
-    for kind, rows in _STATES.items():
+    states = _STATES | ({"change": _referring(change_tag)} if change_tag else {})
+    for kind, rows in states.items():
         _state(con, kind, rows, as_of, previous.as_of if previous else None)
+    _expiries(con, as_of)
     _backup_days(con, as_of)
     con.execute(
         "COPY (SELECT kind, key, first_seen, last_seen, value FROM known ORDER BY kind, key) "
@@ -201,6 +210,42 @@ REMEMBERED_DAYS = 400
 """How long a state that is no more is kept, and how far back the days of backups reach."""
 
 
+def _referring(tag: str) -> str:
+    """Give the SQL of the VMs and vaults that carry a tag, with its value."""
+    return (
+        "SELECT resource_id AS subject, trim(list_filter(map_entries(tags), "
+        f"lambda t: lower(trim(t.key)) = {quote(tag.casefold())})[1].value) AS value "
+        "FROM (SELECT resource_id, tags FROM vm UNION ALL SELECT resource_id, tags FROM vault) WHERE value <> ''"
+    )
+
+
+def _expiries(con: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
+    """Note until when the points that somebody made by hand are kept: no policy says it of them."""
+    con.execute("DELETE FROM known WHERE kind = 'expiry' AND value::BIGINT < epoch($1::TIMESTAMPTZ)", [as_of])
+    # Azure names the rule of the policy that keeps a point. Where it names none of an item's, all might be by hand.
+    con.execute(
+        """
+        CREATE TABLE by_hand AS
+        SELECT concat_ws('|', i.resource_id, p.resource_name) AS key, max(epoch(p.expires_at))::BIGINT AS ends
+        FROM recovery_point p JOIN protected_item i ON i.resource_no = p.item_no
+        WHERE p.vaulted AND NOT p.soft_deleted AND p.expires_at > $1 AND nullif(p.rule_name, '') IS NULL
+          AND p.item_no IN (SELECT item_no FROM recovery_point WHERE nullif(rule_name, '') IS NOT NULL)
+        GROUP BY 1
+        """,
+        [as_of],
+    )
+    con.execute(
+        "UPDATE known SET last_seen = $1, value = b.ends::VARCHAR FROM by_hand b "
+        "WHERE known.kind = 'expiry' AND known.key = b.key AND b.ends >= known.value::BIGINT",
+        [as_of],
+    )
+    con.execute(
+        "INSERT INTO known SELECT 'expiry', key, $1, $1, ends::VARCHAR FROM by_hand "
+        "WHERE key NOT IN (SELECT key FROM known WHERE kind = 'expiry')",
+        [as_of],
+    )
+
+
 def _state(con: duckdb.DuckDBPyConnection, kind: str, rows: str, as_of: datetime, before: datetime | None) -> None:
     """Bring a state up to now: one that comes back after a run without it begins anew."""
     con.execute(
@@ -224,13 +269,17 @@ def _backup_days(con: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
     con.execute(
         """
         CREATE TABLE day AS
+        -- A scheduled job is of the day it was due, even where it began after midnight; one by hand of its own day.
         SELECT i.resource_id AS item_id,
-               floor((epoch(j.started_at) + coalesce(p.standard_offset_minutes, 0) * 60) / 86400)::INTEGER AS day_no,
-               bool_or(lower(j.status) IN ('completed', 'completedwithwarnings')) AS good
+               floor((epoch(j.started_at) + coalesce(p.standard_offset_minutes, 0) * 60
+                      - CASE WHEN j.user_triggered THEN 0 ELSE coalesce(p.run_minutes, 0) * 60 END)
+                     / 86400)::INTEGER AS day_no,
+               bool_or(lower(j.status) IN ('completed', 'completedwithwarnings')) AS good,
+               bool_or(lower(j.status) = 'inprogress') AS running
         FROM backup_job j
         JOIN protected_item i ON i.vault_id = j.vault_id AND i.container_name = j.container_name
         LEFT JOIN backup_policy p ON p.resource_id = i.policy_id
-        WHERE lower(j.operation) = 'backup' AND lower(j.status) <> 'inprogress' AND j.started_at IS NOT NULL
+        WHERE lower(j.operation) = 'backup' AND j.started_at IS NOT NULL
         GROUP BY 1, 2
         """
     )
@@ -246,11 +295,13 @@ def _backup_days(con: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
                    AND i.vault_id IN (SELECT vault_id FROM job_read)
              ),
              known_day AS (
-                 SELECT item_id, list(day_no) FILTER (good) AS good, list(day_no) FILTER (NOT good) AS bad
+                 SELECT item_id, list(day_no) FILTER (good) AS good, list(day_no) FILTER (running) AS running,
+                        list(day_no) FILTER (NOT good AND NOT running) AS bad
                  FROM day GROUP BY 1
              )
         SELECT a.item_id, a.today, array_to_string(list_transform(range(a.today - $2, a.today), lambda n:
-                   CASE WHEN list_contains(k.good, n) THEN 'S' WHEN list_contains(k.bad, n) THEN 'F' ELSE '-' END),
+                   CASE WHEN list_contains(k.good, n) THEN 'S' WHEN list_contains(k.running, n) THEN '?'
+                        WHEN list_contains(k.bad, n) THEN 'F' ELSE '-' END),
                    '') AS letters
         FROM asked a LEFT JOIN known_day k USING (item_id)
         """,

@@ -126,7 +126,8 @@ async def run(
         with Judging() as judging:
             tell("inventory", "")
             tables.build(draft.inventory, draft.pages, as_of)
-            history.carry(previous, draft.inventory, draft.history, as_of, covered)
+            change_tag = given.standard.file.population.accept_change_tag
+            history.carry(previous, draft.inventory, draft.history, as_of, covered, change_tag=change_tag)
             await _stoppable(
                 lambda: _evaluate(
                     judging, draft, covered, given, as_of=as_of, folder=draft.folder / "findings", tell=tell

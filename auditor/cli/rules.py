@@ -74,7 +74,8 @@ def show(rule: str, resource: str | None, **options: Any) -> int:
     for where, text in file.remediation.items():
         click.echo(f"{'Fix' if where == 'portal' else '':<6} {text}")
     for name, param in file.params.items():
-        click.echo(f"\nParam  {name} = {book.params[rule][name]}: {param.doc}")
+        way = f" ({param.stricter} is stricter)" if param.stricter else ""
+        click.echo(f"\nParam  {name} = {book.params[rule][name]}{way}: {param.doc}")
     _show_controls(found, book)
     click.echo(f"\n{file.sql}")
     click.echo(f"{len(file.tests)} tests: " + "; ".join(test.name for test in file.tests))

@@ -217,6 +217,7 @@ def _inputs(con: duckdb.DuckDBPyConnection, given: Circumstances) -> None:
         "points_read": ("BOOLEAN", not any(row.reason == NOT_ASKED for row in given.coverage)),
         "points_sampled": ("BOOLEAN", given.sampled is not None),
         "accept_sampling": ("BOOLEAN", file.population.accept_sampling),
+        "change_tag": ("VARCHAR", file.population.accept_change_tag and file.population.accept_change_tag.casefold()),
         "clock_wrong": ("BOOLEAN", any(row.table == "clock" for row in given.coverage)),
         "deallocated_exclude_hours": ("DOUBLE", _lasting(file.population.deallocated_exclude_after)),
         "accept_disk_backup": ("BOOLEAN", file.population.accept_disk_backup),

@@ -7,9 +7,9 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from auditor import assets
 from auditor.document import Document, did_you_mean, load
@@ -41,7 +41,22 @@ class Param(_Part):
 
     type: Literal["number", "text", "boolean"]
     default: Any
+    stricter: Literal["lower", "higher"] | None = None
+    """Which way the rule gets stricter, true being higher than false; None = not said, or neither."""
     doc: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.type == "text" and self.stricter is not None:
+            message = "a text has no order, so it can't say stricter"
+            raise ValueError(message)
+        return self
+
+    def loosens(self, value: Any) -> bool:
+        """Tell whether a value may let more pass than the default; where the way is not said, any other may."""
+        if value == self.default or self.stricter is None:
+            return bool(value != self.default)
+        return bool(value > self.default) == (self.stricter == "lower")
 
 
 class Expectation(_Part):
@@ -298,7 +313,7 @@ def sentence(
     def fill(field: re.Match[str]) -> str:
         value = values.get(field[1])
         if value is None:
-            return "unknown"
+            return "unbekannt" if language == "de" else "unknown"
         if not field[2] or not isinstance(value, int | float):
             return str(value)
         if field[1].endswith("_pct") and field[2] == ".1f":

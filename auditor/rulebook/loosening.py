@@ -112,11 +112,11 @@ def _looser_tier(name: str, standard: Standard) -> list[Looser]:
 
 
 def _rules(book: Rulebook) -> Iterator[Looser]:
-    """Give severities that are lowered, and parameters that are set: which way those loosen is not known."""
+    """Give severities that are lowered, and parameters that are set to let more pass."""
     for rule in book.rules:
         severity = book.severities[rule.id]
         if severity.rank > rule.file.severity.rank:
             yield Looser(("severity_override", rule.id), str(severity), str(rule.file.severity))
         for name, value in book.params[rule.id].items():
-            if value != rule.file.params[name].default:
+            if rule.file.params[name].loosens(value):
                 yield Looser(("params", rule.id, name), value, rule.file.params[name].default)

@@ -63,9 +63,9 @@ def _rule(found: Rule, known: Mapping[str, Read]) -> Iterator[str]:
 
 def _params(found: Rule) -> Iterator[str]:
     if found.file.params:
-        yield from ("", "| parameter | default | meaning |", "|---|---|---|")
+        yield from ("", "| parameter | default | stricter | meaning |", "|---|---|---|---|")
         for name, param in found.file.params.items():
-            yield f"| `{name}` | {param.default} | {_cell(param.doc)} |"
+            yield f"| `{name}` | {param.default} | {param.stricter or ''} | {_cell(param.doc)} |"
 
 
 def _controls(found: Rule, known: Mapping[str, Read]) -> Iterator[str]:

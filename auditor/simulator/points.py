@@ -16,7 +16,6 @@ _TRANSFER = timedelta(hours=2)
 """How long a point stays in the snapshot tier only, until its copy to the vault is done."""
 _CLEAN_UP = timedelta(days=1)
 """Azure's garbage collection runs late: an expired point stays listed this long."""
-_ON_DEMAND_KEEP = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,8 @@ class History:
     rehydrated: bool = False
     """Archived points are rehydrated at the moment."""
     on_demand: tuple[datetime, ...] = ()
+    on_demand_keep: timedelta = timedelta(days=30)
+    """What Azure sets where nobody says until when."""
     all_soft_deleted: bool = False
     frozen: bool = False
     """Protection was stopped after the newest point: what was kept then is kept for ever."""
@@ -194,5 +195,5 @@ def expand(timetable: Timetable, history: History, as_of: datetime, key: str) ->
     for taken in history.on_demand:
         tiers = _tiers(as_of - taken, timetable, history, None, vaulted=True)
         pairs = tuple(zip(tiers[::2], tiers[1::2], strict=True))
-        points.append(Point(taken, pairs, None, taken + _ON_DEMAND_KEEP, history.all_soft_deleted))
+        points.append(Point(taken, pairs, None, taken + history.on_demand_keep, history.all_soft_deleted))
     yield from sorted(points, key=lambda point: point.taken, reverse=True)

@@ -19,6 +19,7 @@ from auditor.standard.strictness import (
     LOWER,
     MORE,
     NO,
+    NULL,
     PRIVATE,
     SHORTER,
     SHORTER_OR_NULL,
@@ -230,6 +231,7 @@ class PopulationRules(Justified):
     accept_disk_backup: Annotated[bool, NO] = False
     accept_third_party: Annotated[list[ThirdParty], FEWER] = []
     accept_sampling: Annotated[bool, NO] = False
+    accept_change_tag: Annotated[Said | None, NULL] = None
 
 
 class Timing(Justified):

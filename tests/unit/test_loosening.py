@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditor import standard
+from auditor import rulebook, standard
 from auditor.errors import DocumentError
 from auditor.inputs import Files
 from auditor.report import view
@@ -137,13 +137,52 @@ def test_the_shipped_standard_gives_its_own_reasons() -> None:
     assert all(it.justification for it in told)
 
 
-def test_a_parameter_that_is_set_is_told_since_nobody_knows_which_way_it_loosens(tmp_path: Path) -> None:
-    rule = next(rule for rule in Files().read().book.rules if rule.file.params)
-    name, param = next(iter(rule.file.params.items()))
-    assert param.type == "number"
-    words = f"severity_override: {{}}, params: {{{rule.id}: {{{name}: {param.default + 1}}}}}"
-    with pytest.raises(DocumentError, match=f"rules demands less .*params.{rule.id}.{name} "):
-        Files(changed(tmp_path, ("severity_override: {}", words))).read()
+def with_param(folder: Path, rule: str, name: str, value: str) -> Path:
+    return changed(
+        folder, ("severity_override: {}", f"severity_override: {{}}, params: {{{rule}: {{{name}: {value}}}}}")
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "tighter", "looser"),
+    [
+        ("backup-job-failing", "stuck_hours", "23", "25"),
+        ("retention-reduced", "lookback_days", "91", "89"),
+        ("snapshot-network-exposed", "require_sign_in", "true", None),
+    ],
+)
+def test_a_parameter_needs_a_reason_only_where_it_lets_more_pass(
+    tmp_path: Path, rule: str, name: str, tighter: str, looser: str | None
+) -> None:
+    Files(with_param(tmp_path, rule, name, tighter)).read()
+    if looser:
+        with pytest.raises(DocumentError, match=f"rules demands less .*params.{rule}.{name} {looser} instead of "):
+            Files(with_param(tmp_path, rule, name, looser)).read()
+
+
+@pytest.mark.parametrize("value", ["2499", "2501"])
+def test_where_nobody_knows_which_way_a_parameter_loosens_any_other_value_needs_a_reason(
+    tmp_path: Path, value: str
+) -> None:
+    path = with_param(tmp_path, "cost-retention-over-standard", "archive_from_days", value)
+    with pytest.raises(DocumentError, match=r"rules demands less .*archive_from_days"):
+        Files(path).read()
+
+
+def test_shipped_parameters_say_which_way_they_get_stricter() -> None:
+    silent = [
+        (rule.id, name)
+        for rule in rulebook.read(whole=True).rules
+        for name, param in rule.file.params.items()
+        if not param.stricter
+    ]
+    # Points worth an archive: it changes a sentence, no verdict.
+    assert silent == [("cost-retention-over-standard", "archive_from_days")]
+
+
+def test_a_text_has_no_order() -> None:
+    with pytest.raises(ValueError, match="no order"):
+        rulebook.Param(type="text", default="a", stricter="lower", doc="a text")
 
 
 def test_a_bundle_s_own_standard_is_not_refused_later(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def model(case: Case, as_of: datetime) -> dict[str, Any]:
             owed = [begin + timedelta(days=n) for n in range((today - begin).days)]
             if owed:
                 told["days"] = (len(owed), sum(day not in filled for day in owed))
-    vaulted = {(point.at + case.offset).date() for point in usable if point.vaulted}
+    vaulted = {slot(point.at, case) for point in usable if point.vaulted}
     end = today - timedelta(days=math.ceil(kept or 0))
     for kind, span in (("weekly", case.days("weekly")), ("monthly", case.days("monthly"))):
         start = monday if kind == "weekly" else first

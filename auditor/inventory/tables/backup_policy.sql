@@ -9,8 +9,9 @@ SELECT
          THEN 'V2' ELSE 'V1' END                   AS policy_type,           -- V2 = Enhanced
     lower(r.properties.schedulePolicy.scheduleRunFrequency) AS schedule,     -- hourly, daily, weekly
     r.properties.schedulePolicy.hourlySchedule.interval AS hourly_interval,  -- hours between runs of an hourly schedule
-    len(coalesce(r.properties.schedulePolicy.scheduleRunDays,
-                 r.properties.schedulePolicy.weeklySchedule.scheduleRunDays)) AS run_day_count, -- days of the week of a weekly schedule
+    r.properties.schedulePolicy.hourlySchedule.scheduleWindowDuration AS hourly_window, -- hours of the day in which it runs
+    -- From each day to the next, and from the last one over the end of the week to the first.
+    list_max(list_transform(run_days, lambda day, n: coalesce(run_days[n + 1], run_days[1] + 7) - day)) AS run_gap_days, -- most days between two runs of a weekly schedule; null where it names no day
     greatest(coalesce(r.properties.schedulePolicy.scheduleWeeklyFrequency, 1), 1) AS weekly_frequency, -- 2 = every other week
     try_cast(regexp_extract(run_at, 'T(\d\d):', 1) AS INTEGER) * 60
         + try_cast(regexp_extract(run_at, 'T\d\d:(\d\d)', 1) AS INTEGER) AS run_minutes, -- first run of the day, minutes after midnight of the zone
@@ -32,7 +33,12 @@ SELECT
     r.properties.snapshotConsistencyType           AS snapshot_consistency   -- OnlyCrashConsistent; empty = as consistent as can be
 FROM (
     -- Of a run time only the time of day counts, in the policy's zone, whatever zone it is written with.
-    SELECT r, coalesce(r.properties.schedulePolicy.scheduleRunTimes[1],
+    SELECT r,
+           list_sort(list_distinct(list_filter(list_transform(
+               coalesce(r.properties.schedulePolicy.scheduleRunDays, r.properties.schedulePolicy.weeklySchedule.scheduleRunDays),
+               lambda day: list_position(['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'], lower(day))),
+               lambda n: n > 0))) AS run_days,
+           coalesce(r.properties.schedulePolicy.scheduleRunTimes[1],
                        r.properties.schedulePolicy.dailySchedule.scheduleRunTimes[1],
                        r.properties.schedulePolicy.hourlySchedule.scheduleWindowStartTime) AS run_at
     FROM (SELECT unnest(from_json(body, '{"data": [{
@@ -43,7 +49,8 @@ FROM (
                                "scheduleRunTimes": ["VARCHAR"], "dailySchedule": {"scheduleRunTimes": ["VARCHAR"]},
                                "scheduleRunDays": ["VARCHAR"], "weeklySchedule": {"scheduleRunDays": ["VARCHAR"]},
                                "scheduleWeeklyFrequency": "INTEGER",
-                               "hourlySchedule": {"interval": "INTEGER", "scheduleWindowStartTime": "VARCHAR"}},
+                               "hourlySchedule": {"interval": "INTEGER", "scheduleWindowStartTime": "VARCHAR",
+                                                  "scheduleWindowDuration": "INTEGER"}},
             "retentionPolicy": {
                 "retentionPolicyType": "VARCHAR",
                 "dailySchedule": {"retentionDuration": {"count": "INTEGER", "durationType": "VARCHAR"}},

@@ -56,11 +56,12 @@ SELECT
     s.new_vm_grace_hours                 AS new_vm_grace_hours,   -- a younger VM need not be protected yet
     s.initial_backup_grace_hours         AS initial_backup_grace_hours, -- after configuring, the first backup may take this long
     NOT list_has_any(n.lacking_tables, ['subscription', 'vault', 'protected_item']) AS protected_item_complete, -- all items of the tenant were read
+    len(v.disk_ids) > 0 OR v.unmanaged OR v.os_disk_placement IS NOT NULL AS disks_sent, -- Azure said what disks it has
     NOT list_has_any(n.lacking_tables, ['snapshot', 'disk'])
         -- A snapshot whose source was not sent may be of this VM, and so may any where its own disks were not sent.
         AND (NOT EXISTS (SELECT 1 FROM live_snapshot) OR
              NOT EXISTS (SELECT 1 FROM live_snapshot x WHERE x.source_id IS NULL AND coalesce(x.create_option, 'Copy') IN ('Copy', 'CopyStart'))
-             AND (len(v.disk_ids) > 0 OR v.unmanaged OR v.os_disk_placement IS NOT NULL)) AS snapshot_complete, -- all snapshots and disks in scope were read, and whose they are
+             AND disks_sent) AS snapshot_complete, -- all snapshots and disks in scope were read, and whose they are
     NOT list_has_any(n.lacking_tables, ['restore_point_collection', 'restore_point']) AS restore_point_complete, -- all VM restore points in scope were read
     NOT list_has_any(n.lacking_tables, ['subscription', 'replicated_item']) AS replicated_item_complete, -- all replicated items of the tenant were read
     NOT list_has_any(n.lacking_tables, ['subscription', 'backup_instance']) AS backup_instance_complete -- all instances of Backup vaults of the tenant were read
@@ -88,7 +89,9 @@ SELECT
     d.size_gib                           AS size_gib,             -- provisioned; null where the disk is not in the inventory
     d.sku                                AS sku,                  -- Premium_LRS, UltraSSD_LRS, ...
     d.max_shares                         AS max_shares,           -- more than 1 = shared between machines
-    coalesce(list_contains(map_keys(d.tags).list_transform(lambda k: lower(trim(k))), s.exclude_disk_tag), false) AS may_be_left_out -- it carries the standard's tag for disks that need no backup
+    d.resource_no IS NOT NULL            AS was_read,             -- the disk itself is in the inventory, so that its size, kind and tags are known
+    len(list_filter(folded(d.tags), lambda t: t.key = s.exclude_disk_tag AND lower(t.value) NOT IN ('false', 'no', 'none', '0'))) > 0
+                                         AS may_be_left_out       -- it carries the standard's tag for disks that need no backup
 FROM attached a CROSS JOIN setting s LEFT JOIN live_disk d ON d.resource_id = a.slot.disk_id
 WHERE a.slot.disk_id IS NOT NULL;
 

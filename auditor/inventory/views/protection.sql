@@ -49,9 +49,14 @@ LEFT JOIN orphans o ON o.name = lower(v.resource_name) AND o.subscription_id = v
 
 CREATE VIEW point AS
 -- A point made by hand, hours after the run was due, fills its calendar day; a scheduled one the day of its run.
+-- So does the week and the month: of a run that began after midnight those of the day it was due.
 SELECT p.item_no, p.threat_status, p.consistency, p.day_no, CASE WHEN p.slot_hours > s.rpo_tolerance_hours THEN p.day_no ELSE p.slot_no END AS slot_no,
        p.instant,
-       p.week_no, p.month_no, p.vaulted, p.disks_included, p.disks_attached, hours_since(p.point_at) AS age_hours
+       CASE WHEN p.slot_hours > s.rpo_tolerance_hours OR p.slot_no = p.day_no THEN p.week_no
+            ELSE floor((p.slot_no + 3) / 7)::INTEGER END AS week_no,
+       CASE WHEN p.slot_hours > s.rpo_tolerance_hours OR p.slot_no = p.day_no THEN p.month_no
+            ELSE month_of(p.slot_no)::INTEGER END AS month_no,
+       p.vaulted, p.disks_included, p.disks_attached, hours_since(p.point_at) AS age_hours
 FROM raw.recovery_point p CROSS JOIN setting s
 WHERE p.usable AND NOT p.soft_deleted AND p.point_at IS NOT NULL AND p.point_at <= s.as_of;
 
@@ -67,9 +72,15 @@ WITH points AS (
            max(age_hours) FILTER (vaulted) AS oldest_vaulted, min(slot_no) AS oldest_slot
     FROM point GROUP BY item_no
 ),
+-- What is newer than the vault's newest point: so long transfers to the vault may have failed.
+waiting AS (
+    SELECT p.item_no, max(p.age_hours) AS age_hours FROM point p JOIN points q ON q.item_no = p.item_no
+    WHERE p.age_hours < q.newest_vaulted GROUP BY p.item_no
+),
 -- A point that is deleted or in no usable tier shows that there was a backup once.
 once AS (
-    SELECT item_no, bool_or(point_at IS NULL) AS damaged, count(*) FILTER (soft_deleted) AS deleted_count
+    SELECT item_no, bool_or(point_at IS NULL) AS damaged, count(*) FILTER (soft_deleted) AS deleted_count,
+           bool_or(coalesce(point_at <= (SELECT as_of FROM setting), true)) AS had_points
     FROM raw.recovery_point GROUP BY item_no
 ),
 unread AS (
@@ -80,14 +91,23 @@ item AS (
     SELECT i.*, v.resource_no AS vm_no,
            coalesce(p.point_count, 0) AS point_count, coalesce(p.vaulted_count, 0) AS vaulted_count,
            coalesce(p.tierless_count, 0) AS tierless_count, p.newest_disks, p.newest, p.newest_vaulted, p.oldest, p.oldest_vaulted,
-           p.oldest_slot, coalesce(o.deleted_count, 0) AS deleted_count,
-           (SELECT points_read FROM setting) AND u.resource_id IS NULL AND NOT coalesce(o.damaged, false) AS points_complete,
-           o.item_no IS NOT NULL AS had_points,
+           p.oldest_slot, w.age_hours AS waiting, coalesce(o.deleted_count, 0) AS deleted_count,
+           s.points_read AND u.resource_id IS NULL AND NOT coalesce(o.damaged, false) AS points_complete,
+           coalesce(o.had_points, false) AS had_points,
+           -- Where the points were read and all are of after the run's moment, so is what the item states of them.
+           i.last_point_at IS NOT NULL AND NOT (points_complete AND i.last_point_at > s.as_of) AS states_point,
+           i.last_backup_at IS NOT NULL AND NOT (points_complete AND i.last_backup_at > s.as_of) AS states_backup,
            k.first_seen,
+           -- Resource Graph still shows it, the vault's own list, read whole, does not: which is right nobody knows yet.
+           NOT i.in_list AND i.vault_id IN (SELECT resource_id FROM live_vault)
+               AND i.vault_id NOT IN (SELECT resource_id FROM gap WHERE table_name IN ('vault', 'protected_item'))
+               AND i.subscription_id IN (SELECT subscription_id FROM read_wholly WHERE table_name = 'protected_item' AND whole) AS missed,
            lower(coalesce(nullif(i.protection_state, ''), i.current_protection_state, '')) AS word
     FROM raw.protected_item i
+    CROSS JOIN setting s
     JOIN live_vm v ON v.resource_id = i.vm_id
     LEFT JOIN points p ON p.item_no = i.resource_no
+    LEFT JOIN waiting w ON w.item_no = i.resource_no
     LEFT JOIN once o ON o.item_no = i.resource_no
     LEFT JOIN unread u ON u.resource_id = i.resource_id
     LEFT JOIN known k ON k.kind = 'protected_item' AND k.key = i.resource_id
@@ -95,16 +115,17 @@ item AS (
 )
 SELECT *,
     CASE
+        WHEN missed THEN 'unknown'
         WHEN soft_deleted OR word = 'softdeleted' THEN 'soft_deleted'
         WHEN word = 'protectionstopped' THEN 'stopped'
         WHEN word = 'protectionpaused' THEN 'paused'
         WHEN word = 'backupssuspended' THEN 'suspended'
         WHEN word IN ('protectionerror', 'configuringprotectionfailed') THEN 'error'
-        WHEN word IN ('irpending', 'configuringprotection') AND NOT had_points AND last_point_at IS NULL THEN 'initial_backup_pending'
+        WHEN word IN ('irpending', 'configuringprotection') AND NOT had_points AND NOT states_point THEN 'initial_backup_pending'
         WHEN word IN ('irpending', 'configuringprotection') THEN 'protected'
         -- Where the points were not read this rests on the item alone; recovery_point_complete says so to the rules.
         WHEN word IN ('protected', 'protectionconfigured') AND NOT had_points
-             AND last_point_at IS NULL AND last_backup_at IS NULL THEN 'initial_backup_pending'
+             AND NOT states_point AND NOT states_backup THEN 'initial_backup_pending'
         WHEN word IN ('protected', 'protectionconfigured') THEN 'protected'
         ELSE 'unknown'
     END AS state
@@ -113,6 +134,7 @@ FROM item;
 -- Data disks that the choice of an item leaves out.
 CREATE TABLE left_disk AS
 SELECT i.resource_no AS item_no, count(*) AS excluded_count, count(*) FILTER (d.may_be_left_out) AS allowed_count,
+       count(*) FILTER (NOT d.was_read) AS unread_count,
        string_agg(d.lun::VARCHAR, ', ' ORDER BY d.lun) AS excluded_luns
 FROM item i JOIN vm_disk d ON d.vm_no = i.vm_no
 WHERE i.selected_luns IS NOT NULL AND d.lun IS NOT NULL AND list_contains(i.selected_luns, d.lun) <> i.selected_are_included
@@ -129,14 +151,19 @@ WITH ranked AS (
         count(*) OVER (PARTITION BY vm_no) AS item_count,
         count(*) FILTER (state IN ('protected', 'error', 'initial_backup_pending')) OVER (PARTITION BY vm_no) AS active_count,
         bool_and(points_complete) OVER (PARTITION BY vm_no) AS all_points_complete,
-        max(oldest_vaulted) OVER (PARTITION BY vm_no) AS oldest_of_all
+        max(oldest_vaulted) FILTER (state <> 'soft_deleted') OVER (PARTITION BY vm_no) AS oldest_of_all
     FROM item
 ),
 several AS (
     SELECT vm_no, string_agg(resource_id || ' (' || state || ')', ', ' ORDER BY resource_id) AS items
     FROM ranked WHERE item_count > 1 GROUP BY 1
 ),
-chosen AS (SELECT * FROM ranked WHERE choice = 1)
+chosen AS (SELECT * FROM ranked WHERE choice = 1),
+configured AS (
+    SELECT vault_id, container_name, max(started_at) AS configured_at FROM raw.backup_job
+    WHERE lower(operation) = 'configurebackup' AND lower(status) IN ('completed', 'completedwithwarnings')
+      AND started_at <= (SELECT as_of FROM setting) GROUP BY 1, 2
+)
 SELECT
     v.resource_no                        AS vm_no,                -- key of the VM
     CASE
@@ -173,6 +200,7 @@ SELECT
     b.disk_count                         AS disk_count,           -- managed disks attached now, OS disk included
     coalesce(x.excluded_count, 0)        AS excluded_disk_count,  -- data disks that the item leaves out
     coalesce(x.allowed_count, 0)         AS allowed_disk_count,   -- those of them that carry the standard's tag for it
+    coalesce(x.unread_count, 0)          AS unread_excluded_disk_count, -- those of them that could not be read, so that nobody knows their tags
     x.excluded_luns                      AS excluded_luns,        -- their slots
     CASE WHEN i.points_complete THEN i.newest_disks.included END AS newest_point_disks_included, -- disks in the newest point; null where Azure does not say
     CASE WHEN i.points_complete THEN i.newest_disks.attached END AS newest_point_disks_attached, -- disks of the VM when it was taken
@@ -183,8 +211,11 @@ SELECT
     p.schedule                           AS schedule,             -- hourly, daily, weekly
     p.time_zone                          AS time_zone,            -- Windows zone id; null = UTC
     p.policy_type                        AS policy_type,          -- V1 = Standard, V2 = Enhanced
-    CASE p.schedule WHEN 'hourly' THEN p.hourly_interval WHEN 'daily' THEN 24
-                    WHEN 'weekly' THEN CASE WHEN p.run_day_count = 7 THEN 24 ELSE 168 * p.weekly_frequency END END::DOUBLE AS schedule_hours, -- between two scheduled backups; of a weekly schedule a week, however many of its days it names; null = not known
+    CASE p.schedule WHEN 'hourly' THEN
+                        -- Hourly runs stop where their window ends; until it opens again there is none.
+                        greatest(p.hourly_interval, 24 - p.hourly_interval * floor(p.hourly_window / nullif(p.hourly_interval, 0)))
+                    WHEN 'daily' THEN 24
+                    WHEN 'weekly' THEN 24 * coalesce(p.run_gap_days, 7) + 168 * (p.weekly_frequency - 1) END::DOUBLE AS schedule_hours, -- most that lies between two scheduled backups: of an hourly schedule the hours in which its window is shut, of a weekly one the days that it leaves out; null = not known
     p.snapshot_consistency               AS policy_consistency,   -- OnlyCrashConsistent; empty = as consistent as can be
     keep_days(p.daily_count, p.daily_unit)     AS policy_daily_days,   -- daily retention promised; null = none
     keep_days(p.weekly_count, p.weekly_unit)   AS policy_weekly_days,  -- weekly retention promised; null = none
@@ -195,8 +226,9 @@ SELECT
          -- What the item itself says stands in only where reading its points was not asked for.
          WHEN NOT (SELECT points_read FROM setting) THEN hours_since(i.last_point_at) END AS newest_point_age_hours, -- any usable tier
     CASE WHEN i.points_complete THEN i.newest_vaulted END AS newest_vaulted_point_age_hours, -- in the vault or archive; null = none
+    CASE WHEN i.points_complete THEN i.waiting END AS waiting_point_age_hours, -- oldest of the points that are newer than the vault's newest; null = none is, or the vault has none
     CASE WHEN i.points_complete THEN i.oldest END AS oldest_point_age_hours, -- of any usable tier
-    i.oldest_of_all                      AS oldest_vaulted_point_age_hours, -- of the points in a vault, of all items of the VM; null = none was found
+    i.oldest_of_all                      AS oldest_vaulted_point_age_hours, -- of the points in a vault, of all items of the VM that are not deleted; null = none was found
     coalesce(i.all_points_complete, false) AS all_points_complete, -- the points of all its items were read
     CASE WHEN i.points_complete THEN i.deleted_count END AS deleted_point_count, -- points that somebody deleted and that are not purged yet
     CASE WHEN i.points_complete THEN i.point_count END AS point_count,     -- usable points, not deleted
@@ -205,6 +237,7 @@ SELECT
     i.resource_id IN (SELECT resource_id FROM left_out) AS left_out_of_sample, -- its points were not read because only a sample was
     CASE WHEN i.deferred_delete_at > (SELECT as_of FROM setting) THEN -hours_since(i.deferred_delete_at) END AS purge_in_hours, -- until a softly deleted item is erased; null where Azure does not say
     coalesce(hours_since(i.first_seen), 0.0) AS known_hours,      -- since our own runs first saw the item; 0 on the first run
+    greatest(coalesce(hours_since(i.first_seen), 0.0), hours_since(c.configured_at)) AS configured_hours, -- since it was configured, by the last job that did so, or since our own runs first saw it
     coalesce(hours_since(e.first_seen), 0.0) AS retention_known_hours, -- since our own runs saw its policy keep what it keeps now; 0 on the first run
     i.vault_id NOT IN (SELECT resource_id FROM gap WHERE table_name = 'backup_job')
         AND i.subscription_id NOT IN (SELECT subscription_id FROM covered WHERE table_name = 'backup_job' AND NOT whole)
@@ -220,6 +253,7 @@ LEFT JOIN chosen i ON i.vm_no = v.resource_no
 LEFT JOIN several s ON s.vm_no = v.resource_no
 LEFT JOIN beside b ON b.vm_no = v.resource_no
 LEFT JOIN left_disk x ON x.item_no = i.resource_no
+LEFT JOIN configured c ON c.vault_id = i.vault_id AND c.container_name = i.container_name
 LEFT JOIN raw.backup_policy p ON p.resource_id = i.policy_id
 LEFT JOIN live_vault w ON w.resource_id = i.vault_id
 LEFT JOIN known e ON e.kind = 'retention' AND e.key = concat_ws('|', i.resource_id, spans(p.daily_count, p.daily_unit,
@@ -252,8 +286,8 @@ SELECT
     p.item_no                            AS item_no,              -- key of the protected item
     p.day_no                             AS day_no,               -- day of the policy's zone, since 1970-01-01
     p.slot_no                            AS slot_no,              -- day that it fills: of its scheduled run, even where that began after midnight; its calendar day where it was made by hand
-    p.week_no                            AS week_no,              -- ISO week of the policy's zone
-    p.month_no                           AS month_no,             -- month of the policy's zone: year * 12 + month - 1
+    p.week_no                            AS week_no,              -- ISO week of the policy's zone; of a scheduled backup that of its run
+    p.month_no                           AS month_no,             -- month of the policy's zone: year * 12 + month - 1; of a scheduled backup that of its run
     p.age_hours                          AS age_hours,            -- since its snapshot was taken
     p.vaulted                            AS vaulted,              -- in the vault or archive; null where Azure names no tier
     lower(p.consistency)                 AS consistency,          -- appconsistent, filesystemconsistent, crashconsistent; null where Azure does not say
@@ -295,7 +329,7 @@ WITH week AS (SELECT DISTINCT item_no, week_no FROM point WHERE vaulted),
          SELECT p.vm_no, p.item_no, w.week_no AS week_since, m.month_no AS month_since,
                 -- What the daily points still reach is judged day by day. Then only whole weeks and months count.
                 p.today_no - coalesce(ceil(p.policy_daily_days), 0)::INTEGER AS end_day,
-                p.today_no - floor(p.policy_weekly_days)::INTEGER AS week_day,
+                CASE WHEN coalesce(p.schedule_hours <= 168, true) THEN p.today_no - floor(p.policy_weekly_days)::INTEGER END AS week_day,
                 p.today_no - floor(p.policy_monthly_days)::INTEGER AS month_day,
                 -- What our own runs saw promised is owed, points or none.
                 CASE WHEN p.retention_known_hours > 0 THEN p.today_no - floor(p.retention_known_hours / 24)::INTEGER END AS known_day
@@ -341,10 +375,23 @@ SELECT
     length(replace(t.letters, '?', ''))  AS covered_days,         -- days of the period whose jobs were read
     CASE WHEN t.schedule = 'weekly' THEN length(regexp_replace(t.own, '[-?]', '', 'g'))
          ELSE length(replace(t.own, '?', '')) END AS run_days,    -- those of them that should have had a backup, from the first one on
+    length(replace(t.own, '?', ''))      AS own_days,             -- those of them since the first backup, whether one was due or not
     length(regexp_replace(t.own, '[^S]', '', 'g')) AS success_days, -- those on which one succeeded
     CASE WHEN t.schedule = 'weekly' THEN NULL
          ELSE list_max(list_transform(regexp_split_to_array(t.own, '[S?]'), lambda run: length(run))) END AS longest_gap_days -- without a success, in a row; null for weekly schedules
 FROM since t;
+
+-- What a VM's own tag or its vault's refers to, where the standard accepts such a reference, and since when.
+CREATE TABLE change_reference AS
+WITH tagged AS (
+    SELECT resource_id, tags FROM live_vm UNION ALL SELECT resource_id, tags FROM live_vault
+),
+referring AS (
+    SELECT t.resource_id, trim(list_filter(map_entries(t.tags), lambda e: lower(trim(e.key)) = s.change_tag)[1].value) AS reference
+    FROM tagged t CROSS JOIN setting s WHERE s.change_tag IS NOT NULL
+)
+SELECT r.resource_id, r.reference, k.first_seen
+FROM referring r JOIN known k ON k.kind = 'change' AND k.key = concat_ws('|', r.resource_id, r.reference);
 
 CREATE TABLE earlier_retention AS
 -- table: earlier_retention: what the policies of a VM's item kept before, by earlier runs; one row a VM and state that is no more
@@ -354,9 +401,16 @@ SELECT
     split_part(k.value, '|', 1)::DOUBLE  AS daily_days,           -- 0 = none
     split_part(k.value, '|', 2)::DOUBLE  AS weekly_days,          -- 0 = none
     split_part(k.value, '|', 3)::DOUBLE  AS monthly_days,         -- 0 = none
-    split_part(k.value, '|', 4)::DOUBLE  AS yearly_days           -- 0 = none
+    split_part(k.value, '|', 4)::DOUBLE  AS yearly_days,          -- 0 = none
+    c.reference                          AS change_ref            -- change that the standard's tag on the VM or its vault refers to, set since that run; null = none
 FROM known k
 JOIN protection p ON p.item_id = split_part(k.key, '|', 1)
+LEFT JOIN (
+    SELECT p.vm_no, max(r.first_seen) AS first_seen, arg_max(r.reference, r.first_seen) AS reference
+    FROM (SELECT q.vm_no, v.resource_id FROM protection q JOIN vm v ON v.resource_no = q.vm_no
+          UNION ALL SELECT vm_no, vault_id FROM protection) p
+    JOIN change_reference r ON r.resource_id = p.resource_id GROUP BY 1
+) c ON c.vm_no = p.vm_no AND c.first_seen >= k.last_seen
 WHERE k.kind = 'retention' AND k.last_seen < (SELECT as_of FROM setting);
 
 CREATE TABLE earlier_guard AS
@@ -370,9 +424,26 @@ WITH state AS (
 SELECT
     p.vm_no                              AS vm_no,                -- key of the VM
     hours_since(o.last_seen)             AS last_seen_hours,      -- since a run last saw it
-    o.soft_delete_days - n.soft_delete_days AS soft_delete_cut_days, -- days by which soft delete is shorter now; below 0 = longer
-    o.soft_delete_rank > n.soft_delete_rank OR o.immutability_rank > n.immutability_rank AS loosened -- soft delete or immutability is weaker now
+    -- Nothing stands for days that were not sent; that soft delete is off, its state says.
+    nullif(o.soft_delete_days, 0) - nullif(n.soft_delete_days, 0) AS soft_delete_cut_days, -- days by which soft delete is shorter now; below 0 = longer; null = not known
+    o.soft_delete_rank IS NOT NULL AND n.soft_delete_rank IS NULL AS unread, -- the state of soft delete was known then and is not now
+    o.soft_delete_rank > n.soft_delete_rank OR o.immutability_rank > n.immutability_rank AS loosened, -- soft delete or immutability is weaker now
+    c.reference                          AS change_ref            -- change that the standard's tag on the vault refers to, set since that run; null = none
 FROM state o
 JOIN state n ON n.vault_id = o.vault_id AND n.last_seen = (SELECT as_of FROM setting)
 JOIN protection p ON p.vault_id = o.vault_id
+LEFT JOIN change_reference c ON c.resource_id = o.vault_id AND c.first_seen >= o.last_seen
 WHERE o.last_seen < (SELECT as_of FROM setting);
+
+CREATE TABLE earlier_expiry AS
+-- table: earlier_expiry: points made by hand that an earlier run saw kept for longer than now; one row a VM and point
+SELECT
+    p.vm_no                              AS vm_no,                -- key of the VM
+    hours_since(k.last_seen)             AS last_seen_hours,      -- since a run last saw the later end
+    (k.value::BIGINT - epoch(r.expires_at)) / 86400 AS cut_days   -- days by which it ends sooner
+FROM known k
+JOIN protection p ON p.item_id = split_part(k.key, '|', 1)
+JOIN raw.recovery_point r ON r.item_no = p.item_no AND r.resource_name = split_part(k.key, '|', 2)
+WHERE k.kind = 'expiry' AND k.last_seen < (SELECT as_of FROM setting) AND NOT r.soft_deleted
+  -- Azure may round the end anew.
+  AND epoch(r.expires_at) < k.value::BIGINT - 3600;

@@ -58,7 +58,7 @@ KEYS: Mapping[str, frozenset[str]] = {
     "restore": frozenset({"at", "status", "minutes"}),
     "points": frozenset({
         "newest", "daily", "weekly", "monthly", "missing_days", "soft_deleted_days", "all_soft_deleted", "unvaulted",
-        "instant", "archive_after", "rehydrated", "on_demand", "empty",
+        "instant", "archive_after", "rehydrated", "on_demand", "on_demand_keep", "empty",
     }),
     "scale set": _NAMED | {"mode", "capacity", "size", "os", "image", "priority", "zones"},
     "disk": _NAMED | {"size", "sku", "os", "shared", "state", "network", "public"},

@@ -245,6 +245,7 @@ class Vaults:
             archive_after=None if archive is None else read.span(f"{where}.archive_after", archive),
             rehydrated=bool(fields.get("rehydrated")),
             on_demand=tuple(read.when(f"{where}.on_demand", when) for when in fields.get("on_demand") or ()),
+            on_demand_keep=read.span(f"{where}.on_demand_keep", fields.get("on_demand_keep", "30d")),
             all_soft_deleted=bool(fields.get("all_soft_deleted")),
             empty=bool(fields.get("empty")),
         )

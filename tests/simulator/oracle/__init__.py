@@ -202,14 +202,25 @@ class Oracle:
         )
         points = [backup.point_document(item, point)["properties"] for point in item.points(self.as_of)]
         if item.properties["protectionState"] == "IRPending" or not points:
-            return verdicts | {"vm-initial-backup-pending": ("not_yet_due", None)}
-        verdicts["vm-initial-backup-pending"] = ("pass", None)
+            return verdicts | {"vm-initial-backup-pending": self._pending(item, policy, tier)}
         points = [point for point in points if not point["recoveryPointProperties"]["isSoftDeleted"]]
+        # With snapshots alone it is a matter of their transfer.
+        if not points or any(self._safe(point) for point in points):
+            verdicts["vm-initial-backup-pending"] = ("pass", None)
         if not points:
             return verdicts | {"backup-rpo-breached": self._fail("critical", tier)}
         verdicts["backup-rpo-breached"] = self._rpo(points, tier)
         verdicts["recovery-points-missing"] = self._missing(points, policy, tier)
         return verdicts
+
+    def _pending(self, item: backup.Item, policy: Any, tier: Tier) -> Verdict:
+        """On a first run the job that configured it tells since when it waits."""
+        found = [job["properties"] for job in jobs.job_documents(item, self.as_of, min(self.estate.jobs_days, 31))]
+        since = [when(job["startTime"]) for job in found if job["operation"] == "ConfigureBackup"]
+        hours = (self.as_of - max(since)) / _HOUR if since else 0
+        if hours <= (168 if policy["schedulePolicy"]["scheduleRunFrequency"] == "Weekly" else 24):
+            return "not_yet_due", None
+        return self._fail("high" if hours > 72 else "medium", tier)
 
     def _retention(self, retention: Any, tier: Tier) -> dict[str, Verdict]:
         kept = {
@@ -278,12 +289,27 @@ class Oracle:
     @staticmethod
     def _every(schedule: Any) -> float:
         if schedule["scheduleRunFrequency"] == "Hourly":
-            return float(schedule["hourlySchedule"]["interval"])
+            hourly = schedule["hourlySchedule"]
+            runs = [
+                n * hourly["interval"] for n in range(25) if n * hourly["interval"] <= hourly["scheduleWindowDuration"]
+            ]
+            return float(max(hourly["interval"], 24 - runs[-1]))
         return 24 if schedule["scheduleRunFrequency"] == "Daily" else 168
+
+    @staticmethod
+    def _run(schedule: Any) -> timedelta:
+        """Give the time of day of the first run, in the policy's zone."""
+        if "hourlySchedule" in schedule:
+            first = schedule["hourlySchedule"]["scheduleWindowStartTime"]
+        else:
+            first = (schedule.get("dailySchedule") or schedule.get("weeklySchedule") or schedule)["scheduleRunTimes"][0]
+        at = when(first)
+        return timedelta(hours=at.hour, minutes=at.minute)
 
     def _supported(self, machine: Any, identifier: str, tier: Tier) -> Verdict:
         for item in self.items.get(identifier, []):
-            if any(self._safe(point) for point in self._points(item)) and item is self._counts(identifier):
+            recent = [point for point in self._points(item) if self._safe(point) and self._hours(point) <= 192]
+            if recent and item is self._counts(identifier):
                 return "pass", None
         profile = machine["properties"]["storageProfile"]
         data = profile["dataDisks"]
@@ -387,7 +413,8 @@ class Oracle:
         today = (self.as_of + offset).date()
         days: dict[Any, bool] = {}
         for job in jobs.job_documents(item, self.as_of, min(self.estate.jobs_days, 31)):
-            day = (when(job["properties"]["startTime"]) + offset).date()
+            clock = timedelta(0) if job["properties"]["isUserTriggered"] else self._run(policy["schedulePolicy"])
+            day = (when(job["properties"]["startTime"]) + offset - clock).date()
             if job["properties"]["operation"] == "Backup" and today - timedelta(30) <= day < today:
                 days[day] = days.get(day, False) or job["properties"]["status"] == "Completed"
         if not days:
@@ -405,7 +432,10 @@ class Oracle:
         ]
         newest = min(map(self._hours, usable), default=None)
         safe = min(map(self._hours, vaulted), default=None)
+        waiting = max((hours for hours in map(self._hours, usable) if safe is not None and hours < safe), default=None)
         if newest is not None and safe is not None and safe - newest <= 36:
+            return "pass", None
+        if waiting is not None and waiting <= 24:
             return "pass", None
         if newest is None or newest > tier.rpo + 6:
             return "not_applicable", None
