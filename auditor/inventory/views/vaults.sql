@@ -211,7 +211,7 @@ CREATE TABLE vault AS
 WITH told AS (
     SELECT w.resource_no, coalesce(a.config, false) AS config_answered, coalesce(a.storage_config, false) AS storage_answered,
            coalesce(a.guards, false) AS guards_answered, coalesce(a.logs, false) AS logs_answered,
-           nullif(w.redundancy, 'Invalid') AS said_redundancy, nullif(s.redundancy, 'Invalid') AS stored_redundancy,
+           redundancy_word(w.redundancy) AS said_redundancy, redundancy_word(s.redundancy) AS stored_redundancy,
            lower(w.cross_region_restore) = 'enabled' AS said_restore, s.cross_region_restore AS stored_restore,
            lower(w.soft_delete_state) AS said_state, lower(f.soft_delete_state) AS configured_state,
            w.soft_delete_days AS said_days, f.soft_delete_days AS configured_days,
@@ -225,7 +225,8 @@ WITH told AS (
 stored AS (
     SELECT t.resource_no, t.config_answered, t.storage_answered, t.guards_answered, t.logs_answered, t.said_redundancy,
            t.stored_redundancy, t.said_restore, t.stored_restore, t.said_state, t.configured_state, t.said_days,
-           t.configured_days, t.states, t.storage_state,
+           t.configured_days, t.states, t.storage_state, t.said_state IN ('enabled', 'alwayson') AS said_on,
+           t.configured_state IN ('enabled', 'alwayson') AS configured_on,
            -- Only the vault's own storage settings say that it is redundant in zones and regions both.
            coalesce(t.stored_redundancy, t.said_redundancy) AS one,
            coalesce(t.said_redundancy <> t.stored_redundancy AND NOT (
@@ -247,7 +248,7 @@ SELECT
     k.workload_count                     AS workload_count,       -- of these, databases in VMs, agents and backup servers: what talks to the vault over the network
     k.replica_count                      AS replica_count,        -- machines that Site Recovery replicates by it
     CASE WHEN k.item_count > 0 THEN 'backups' WHEN NOT k.items_complete THEN NULL
-         WHEN k.replica_count > 0 THEN 'site_recovery' WHEN k.replicas_complete THEN 'nothing' END AS holding, -- backups, site_recovery (and no backups), nothing; null = not known
+         WHEN k.replica_count > 0 THEN 'site_recovery' WHEN k.replicas_complete THEN 'nothing' ELSE 'no_backups' END AS holding, -- backups, site_recovery (and no backups), nothing, no_backups (whether Site Recovery uses it was not read); null = not known
     k.demand_complete                    AS demand_complete,      -- false: VMs that were not read may demand more
     nullif(concat_ws(', ', CASE WHEN d.accepts_local THEN 'LocallyRedundant' END, CASE WHEN d.accepts_zone THEN 'ZoneRedundant' END,
                      CASE WHEN d.accepts_geo THEN 'GeoRedundant' END), '') AS accepted_redundancy, -- what all its VMs accept; null = nothing, or nothing is demanded
@@ -268,9 +269,9 @@ SELECT
     d.soft_delete_keep_days AS soft_delete_keep_days, -- longest soft delete that is demanded; null = none
     d.soft_delete_always_on AS always_on_demanded, -- a tier demands that soft delete can't be switched off
     nullif(t.states, '')                 AS soft_delete_state,    -- Enabled, Disabled, AlwaysON; both where its two sources differ; null = not sent
-    CASE WHEN coalesce(t.said_state, t.configured_state) IN ('enabled', 'alwayson') THEN 'on' WHEN t.states <> '' THEN 'off' END AS soft_delete, -- on, off; null = not sent
-    coalesce(t.said_state, t.configured_state) = 'alwayson' AS soft_delete_always_on, -- it can't be switched off; null = not sent
-    coalesce(t.said_days, t.configured_days) AS soft_delete_days, -- deleted backups are kept so long; null = not sent
+    CASE WHEN coalesce(t.said_on = t.configured_on, true) THEN CASE coalesce(t.said_on, t.configured_on) WHEN true THEN 'on' WHEN false THEN 'off' END END AS soft_delete, -- on, off; null = not sent, or its two sources differ
+    CASE WHEN coalesce(t.said_state = t.configured_state, true) THEN coalesce(t.said_state, t.configured_state) = 'alwayson' END AS soft_delete_always_on, -- it can't be switched off; null = not sent, or its two sources differ
+    greatest(t.said_days, t.configured_days) AS soft_delete_days, -- deleted backups are kept so long, where its two sources differ at most; null = not sent
     CASE WHEN t.said_days <> t.configured_days THEN t.said_days || ' / ' || t.configured_days ELSE coalesce(t.said_days, t.configured_days)::VARCHAR END AS soft_delete_days_sent, -- the same; both where its two sources differ
     coalesce(t.said_state <> t.configured_state, false) OR coalesce(t.said_days <> t.configured_days, false) AS soft_delete_differs, -- Resource Graph and the vault's own settings differ
     t.config_answered AS config_complete, -- its security settings were read
