@@ -227,6 +227,15 @@ def test_a_denied_question_makes_unknown_what_depends_on_it(
     assert changed(tmp_path, denied_paths=denied) == {(rule, "good"): verdict for rule, verdict in expected.items()}
 
 
+def test_an_alert_processing_rule_is_on_where_azure_does_not_say_otherwise(tmp_path: Path) -> None:
+    estate = Estate.from_dict(fine(), AS_OF)
+    properties = next(it for it in estate._other_resources if "/actionrules/" in it["id"].lower())["properties"]
+    del properties["enabled"]
+    for action in properties["actions"]:
+        action["actionType"] = action["actionType"].lower()
+    assert {key for key in of_vaults(audit(estate, tmp_path)) if key[0] == "vault-monitoring-missing"} == set()
+
+
 def test_where_neither_source_answers_the_gap_is_named(tmp_path: Path) -> None:
     def bare(vault: Any) -> None:
         for name in ("redundancySettings", "securitySettings"):
