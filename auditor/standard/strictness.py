@@ -65,6 +65,7 @@ SHORTER_OR_NULL = Stricter(lambda own, other: own is None or (other is not None 
 """Null allows nothing."""
 LONGER_OR_NULL = Stricter(lambda own, other: own is None or (other is not None and days(own) >= days(other)))
 """Null never lets pass."""
+EACH_SHORTER = Stricter(lambda own, other: all(days(a) <= days(b) for a, b in zip(own, other, strict=True)))
 IMMUTABLE = _in_order("Disabled", "Unlocked", "Locked")
 CLOSED = _in_order("AllowAll", "AllowPrivate", "DenyAll")
 PRIVATE = _in_order("Enabled", "Disabled")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditor import rulebook, standard
+from auditor import inputs, rulebook, standard
 from auditor.engine import ruletests
 from auditor.errors import DocumentError, UsageError
 from auditor.inventory.facts import Facts
@@ -207,6 +207,17 @@ def test_a_standard_disables_rules_sets_parameters_and_severities(tmp_path: Path
 def test_a_standard_that_names_unknown_rules_is_refused(choice: RuleChoice, told: str) -> None:
     with pytest.raises(DocumentError, match=told.replace("?", r"\?")):
         rulebook.read((), choice)
+
+
+def test_an_unknown_rule_of_a_standard_is_told_with_file_and_line(tmp_path: Path) -> None:
+    text = standard.default_path().read_text(encoding="utf-8")
+    path = tmp_path / "standard.yaml"
+    path.write_text(text.replace("extras: []", "extras: [vault-privileged-role-exces]"), encoding="utf-8")
+    with pytest.raises(DocumentError) as caught:
+        inputs.read(path)
+    (fault,) = caught.value.faults
+    assert (fault.path, fault.line) == (str(path), text[: text.index("extras: []")].count("\n") + 1)
+    assert fault.hint == "did you mean 'vault-privileged-role-excess'?"
 
 
 def test_an_unknown_rule_is_answered_with_the_nearest() -> None:
