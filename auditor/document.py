@@ -31,6 +31,9 @@ _PLAINLY = {
     "list_type": "must be a list",
     "string_type": "must be text",
     "string_too_short": "must say something",
+    "date_type": "must be a date such as 2026-12-31",
+    "date_parsing": "must be a date such as 2026-12-31",
+    "date_from_datetime_parsing": "must be a date such as 2026-12-31",
 }
 """What pydantic says in the words of its own classes, said in those of the file."""
 

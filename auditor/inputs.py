@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from auditor import rulebook, standard
 from auditor.bundle import digest_of
+from auditor.document import load
 from auditor.engine import ruletests
 from auditor.errors import DocumentError
 from auditor.rulebook import frameworks, loosening
@@ -77,7 +78,7 @@ class Files:
         shown = None if self.standard else "rules/standards/hybrid.yaml"
         path = self.standard or standard.default_path()
         chosen = standard.read(path, shown)
-        book = rulebook.read(self.rules, chosen.file.rules, shipped=self.shipped)
+        book = rulebook.read(self.rules, chosen.file.rules, shipped=self.shipped, written=load(path, shown))
         frameworks.named_by_standard(chosen.file.frameworks, path, shown, book.frameworks)
         if not self.judged_before:
             loosening.justified(chosen, book, path, shown)

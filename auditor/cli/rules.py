@@ -267,11 +267,12 @@ def docs(out: Path, **options: Any) -> int:
 def _read(options: dict[str, Any]) -> tuple[Rulebook, Standard]:
     """Read the standard and all rules, those too that it does not run."""
     from auditor import rulebook, standard  # noqa: PLC0415
+    from auditor.document import load  # noqa: PLC0415
     from auditor.rulebook import frameworks  # noqa: PLC0415
 
     path = options["standard"] or standard.default_path()
     chosen = standard.read(path)
-    book = rulebook.read(options["rules"], chosen.file.rules, whole=True)
+    book = rulebook.read(options["rules"], chosen.file.rules, whole=True, written=load(path))
     frameworks.named_by_standard(chosen.file.frameworks, path, None, book.frameworks)
     return book, chosen
 

@@ -92,9 +92,13 @@ def _bound(rule: Rule, empty: Facts) -> list[Fault]:
     try:
         empty.con.execute(f"EXPLAIN {rule.file.sql}", params or None).fetchall()
     except duckdb.Error as error:
-        columns = [column for table in rule.file.reads for column in open_tables().get(table, ())]
-        return _placed(rule, querygate.told(error, columns))
+        return _told(rule, error)
     return []
+
+
+def _told(rule: Rule, error: duckdb.Error) -> list[Fault]:
+    columns = [column for table in rule.file.reads for column in open_tables().get(table, ())]
+    return _placed(rule, querygate.told(error, columns))
 
 
 def _misnamed_all(rule: Rule) -> list[Fault]:
@@ -203,8 +207,7 @@ def _run(rule: Rule, number: int, empty: Facts) -> list[str]:
     except duckdb.OutOfMemoryException:
         raise  # told as what it is
     except duckdb.Error as error:
-        said = str(error).splitlines()[0]
-        raise DocumentError([rule.document.fault(("sql",), f"SQL: {said}")]) from error
+        raise DocumentError(_told(rule, error)) from error
     finally:
         con.execute("ROLLBACK")
     return _compare(rule, test, found)
@@ -218,7 +221,11 @@ def _insert(rule: Rule, number: int, con: duckdb.DuckDBPyConnection, table: str,
     if names:
         places = ", ".join(f"({', '.join('?' for _ in names)})" for _ in rows)
         values = [row.get(name) for row in rows for name in names]
-        con.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES {places}", values)
+        try:
+            con.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES {places}", values)
+        except duckdb.ConversionException as error:
+            said = f"a value of table {table!r} is of the wrong kind: {querygate.told(error).faults[0].message}"
+            raise DocumentError([rule.document.fault(("tests", number, "given", table), said)]) from error
 
 
 def _misnamed(rule: Rule, number: int, table: str, rows: list[dict[str, Any]]) -> list[Fault]:

@@ -13,6 +13,14 @@ CREATE MACRO hours_since(moment) AS
 CREATE MACRO month_of(day_no) AS  -- of a day since 1970-01-01: year * 12 + month - 1
     year(DATE '1970-01-01' + day_no::INTEGER) * 12 + month(DATE '1970-01-01' + day_no::INTEGER) - 1;
 
+-- The places that a resource lies in below the management groups: itself, its group, its subscription; and all of Azure.
+CREATE MACRO upward(id) AS [id, array_to_string(split(id, '/')[1:5], '/'), array_to_string(split(id, '/')[1:3], '/'), '/'];
+
+-- A vault's redundancy as Azure spells it now: older answers differ in case. One that is not known stays as it is.
+CREATE MACRO redundancy_word(sent) AS coalesce(
+    list_filter(['LocallyRedundant', 'ZoneRedundant', 'GeoRedundant', 'ReadAccessGeoZoneRedundant'], lambda r: lower(r) = lower(sent))[1],
+    nullif(nullif(sent, 'Invalid'), ''));
+
 -- A parameter of a definition: of an initiative's member it may be taken from the initiative, `[parameters('name')]`, which
 -- the assignment sets or leaves at its default.
 CREATE MACRO chosen(bound, given, defaults, name) AS

@@ -165,7 +165,12 @@ class Rulebook:
 
 
 def read(
-    folders: Sequence[Path] = (), choice: RuleChoice | None = None, *, shipped: bool = True, whole: bool = False
+    folders: Sequence[Path] = (),
+    choice: RuleChoice | None = None,
+    *,
+    shipped: bool = True,
+    whole: bool = False,
+    written: Document | None = None,
 ) -> Rulebook:
     """Read the shipped rules and those in `folders`.
 
@@ -174,6 +179,7 @@ def read(
         choice: the standard's word on which rules run, with which parameters.
         shipped: False reads `folders` alone (a bundle's own copy of all rules).
         whole: True gives all of them, those too that do not run: extras nobody asked for, and disabled ones.
+        written: the file that `choice` stands in, so that what is wrong with it is told with its line.
 
     Raises:
         DocumentError: each fault with file and line.
@@ -185,7 +191,7 @@ def read(
     except DocumentError as error:
         faults += error.faults
     seen = {rule.id: rule for rule in rules}
-    params, severities = _chosen(seen, choice, faults)
+    params, severities = _chosen(seen, choice, written or Document("standard", None, {}), faults)
     if faults:
         raise DocumentError(faults)
     off = dict.fromkeys(choice.disable, "disabled") if choice else {}
@@ -273,15 +279,16 @@ def _fits(value: Any, kind: str) -> bool:
 
 
 def _chosen(
-    rules: Mapping[str, Rule], choice: RuleChoice | None, faults: list[Fault]
+    rules: Mapping[str, Rule], choice: RuleChoice | None, written: Document, faults: list[Fault]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Severity]]:
     params = {rule.id: {name: param.default for name, param in rule.file.params.items()} for rule in rules.values()}
     severities = {rule.id: rule.file.severity for rule in rules.values()}
     if choice is None:
         return params, severities
     faults += [
-        Fault("standard", 0, f"rules: there is no rule {name!r}", did_you_mean(name, rules))
-        for name in [*choice.disable, *choice.extras, *choice.severity_override, *choice.params]
+        written.fault(("rules", key), f"rules.{key}: there is no rule {name!r}", did_you_mean(name, rules))
+        for key in ("disable", "extras", "severity_override", "params")
+        for name in getattr(choice, key)
         if name not in rules
     ]
     severities |= {name: Severity(word) for name, word in choice.severity_override.items()}
@@ -290,9 +297,10 @@ def _chosen(
             known = rules[rule_id].file.params if rule_id in rules else {}
             if rule_id in rules and name not in known:
                 said = f"rules.params.{rule_id}: there is no parameter {name!r}"
-                faults.append(Fault("standard", 0, said, did_you_mean(name, known)))
+                faults.append(written.fault(("rules", "params", rule_id, name), said, did_you_mean(name, known)))
             elif name in known and not _fits(value, known[name].type):
-                faults.append(Fault("standard", 0, f"rules.params.{rule_id}.{name} is not a {known[name].type}"))
+                said = f"rules.params.{rule_id}.{name} is not a {known[name].type}"
+                faults.append(written.fault(("rules", "params", rule_id, name), said))
             elif name in known:
                 params[rule_id][name] = value
     return params, severities

@@ -14,7 +14,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from auditor.document import did_you_mean
 from auditor.errors import DocumentError, Fault
-from auditor.model import Status
+from auditor.model import Severity, Status
 from auditor.rulebook import common_messages, fields, misspelt
 
 if TYPE_CHECKING:
@@ -145,10 +145,16 @@ def _constructs(rule: Rule, tree: exp.Expr) -> list[Fault]:
             names = {name, *(known.lower() for known in getattr(node, "_sql_names", ()))}
             if not names & FUNCTIONS and not _plain(name):
                 faults.append(_fault(rule, _line(node), f"function {name!r} is refused", did_you_mean(name, FUNCTIONS)))
-        if isinstance(node, exp.Div) and not isinstance(node.expression.unnest(), exp.Nullif | exp.Literal):
+        if isinstance(node, exp.Div) and not _never_zero(node.expression.unnest()):
             remedy = "write x / nullif(y, 0): engines differ on division by zero"
             faults.append(_fault(rule, _line(node), "division without nullif", remedy))
     return faults
+
+
+def _never_zero(divisor: exp.Expr) -> bool:
+    if isinstance(divisor, exp.Literal):
+        return divisor.is_number and float(divisor.this) != 0
+    return isinstance(divisor, exp.Nullif)
 
 
 def _plain(name: str) -> bool:
@@ -172,6 +178,13 @@ def _columns(rule: Rule, tree: exp.Query) -> list[Fault]:
         for name in sorted({n for n in names if n and names.count(n) > 1})
     ]
     for select in tree.selects:
+        if select.alias_or_name == "severity":
+            value = _source(tree, select)
+            faults += [
+                _fault(rule, _line(value), f"{word.this!r} is no severity", did_you_mean(word.this, list(Severity)))
+                for word in _results(value)
+                if isinstance(word, exp.Literal) and word.this not in set(Severity)
+            ]
         if select.alias_or_name == "status":
             value = _source(tree, select)
             results = _results(value)

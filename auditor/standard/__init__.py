@@ -112,9 +112,10 @@ def _resolve(document: Document, file: StandardFile, name: str, faults: list[Fau
             faults.append(document.fault(key, f"tier {base!r} does not exist", did_you_mean(base, file.tiers)))
             return None
         if base in chain:
-            faults.append(
-                document.fault(key, f"tiers extend each other: {' -> '.join([*chain, base])}", "cut the loop")
-            )
+            loop = chain[chain.index(base) :]
+            if name == min(loop):  # told once, by one of those in it
+                said = f"tiers extend each other: {' -> '.join([*loop, base])}"
+                faults.append(document.fault(key, said, "cut the loop"))
             return None
         chain.append(base)
         base = (file.tiers[base] or {}).get("extends")

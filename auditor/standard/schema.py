@@ -11,6 +11,7 @@ from auditor.standard.durations import days
 from auditor.standard.selector import Match, Texts  # noqa: TC001 - pydantic reads the annotations
 from auditor.standard.strictness import (
     CLOSED,
+    EACH_SHORTER,
     FEWER,
     HIGHER,
     IMMUTABLE,
@@ -36,11 +37,18 @@ def _duration(text: str) -> str:
     return text
 
 
+def _ascending(spans: list[str]) -> list[str]:
+    if sorted(spans, key=days) != spans:
+        raise ValueError("write them in ascending order")
+    return spans
+
+
 Duration = Annotated[str, BeforeValidator(str), AfterValidator(_duration)]
 Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 """A text that must say something: blanks are none."""
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 DueDays = Annotated[int, Field(ge=1, le=36500)]
 SeverityName = Literal["critical", "high", "medium", "low", "info"]
 RestoreType = Literal["full_vm_or_disk", "file", "snapshot", "cross_region"]
@@ -70,6 +78,12 @@ class Keep(Part):
     legal_basis: str | None = None
     compliance: bool = False
 
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        if self.keep is not None and self.max is not None and days(self.max) < days(self.keep):
+            raise ValueError(f"max {self.max} is shorter than keep {self.keep}, so that no policy can meet both")
+        return self
+
 
 class Backup(Part):
     """Backups in a vault."""
@@ -97,7 +111,7 @@ class SnapshotTier(Part):
 class Redundancy(Part):
     """Accepted storage redundancies."""
 
-    accept: Annotated[list[Literal["LocallyRedundant", "ZoneRedundant", "GeoRedundant"]], FEWER]
+    accept: Annotated[list[Literal["LocallyRedundant", "ZoneRedundant", "GeoRedundant"]], Field(min_length=1), FEWER]
 
 
 class SoftDelete(Part):
@@ -252,6 +266,12 @@ class PerDisk(Part):
     bad: Annotated[Count, LOWER] = 30
     limit_guard: Annotated[Count, LOWER] = 400
 
+    @model_validator(mode="after")
+    def _ascends(self) -> Self:
+        if not self.warn <= self.bad <= self.limit_guard:
+            raise ValueError("write warn, bad and limit_guard in ascending order")
+        return self
+
 
 class SnapshotNetwork(Part):
     """Export of snapshots."""
@@ -273,7 +293,9 @@ class SnapshotRules(Justified):
 
     stale_after: Annotated[Duration, SHORTER] = "7d"
     grace: Annotated[Duration, SHORTER] = "1d"
-    bands: Annotated[list[Duration], Field(min_length=3, max_length=3)] = ["7d", "30d", "90d"]
+    bands: Annotated[list[Duration], Field(min_length=3, max_length=3), AfterValidator(_ascending), EACH_SHORTER] = [
+        "7d", "30d", "90d",
+    ]  # fmt: skip
     max_expiry: Annotated[Duration, SHORTER] = "30d"
     required_tags: Annotated[list[str], MORE] = []
     expiry_tags: list[str] = []
@@ -314,8 +336,8 @@ class Cost(Justified):
 
     currency: str = "EUR"
     prices_as_of: date | None = None
-    snapshot_gib_month: dict[str, float | None] = {}
-    min_month: Annotated[float, LOWER] = 0
+    snapshot_gib_month: dict[str, Price | None] = {}
+    min_month: Annotated[Price, LOWER] = 0
 
 
 class RuleChoice(Justified):

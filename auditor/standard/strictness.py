@@ -67,6 +67,7 @@ LONGER_OR_NULL = Stricter(lambda own, other: own is None or (other is not None a
 """Null never lets pass."""
 NULL = Stricter(lambda own, other: own is None or own == other)
 """Null accepts nothing."""
+EACH_SHORTER = Stricter(lambda own, other: all(days(a) <= days(b) for a, b in zip(own, other, strict=True)))
 IMMUTABLE = _in_order("Disabled", "Unlocked", "Locked")
 CLOSED = _in_order("AllowAll", "AllowPrivate", "DenyAll")
 PRIVATE = _in_order("Enabled", "Disabled")

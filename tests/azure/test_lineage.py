@@ -88,6 +88,6 @@ def test_what_stands_behind_a_rule() -> None:
         "vault-mua-missing": {"resource_guard_proxy"},
         "vault-network-exposed": set(),
         "vault-cmk-missing": set(),
-        "vault-monitoring-missing": {"diagnostic_setting", "resource_guard_proxy"},  # vault_scope holds the guards too
+        "vault-monitoring-missing": {"diagnostic_setting"},
     }
     assert {rule for rule, behind in BEHIND.items() if "action_group" in behind.tables} == {"vault-monitoring-missing"}

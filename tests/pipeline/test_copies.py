@@ -262,3 +262,74 @@ def test_what_azure_leaves_out_is_unknown_and_never_a_pass(tmp_path: Path) -> No
 
 def _subscription(made: Audited, name: str) -> str:
     return next(f.subscription_id for f in made.results.findings if f.resource_name == name)
+
+
+# -- whose copy a snapshot is ------------------------------------------------------------------------------
+
+
+def test_a_copy_of_a_snapshot_is_judged_by_the_disk_that_it_shows(tmp_path: Path) -> None:
+    shots = [
+        snapshot("of-a-gone-one", of="gone:x", age="40d"),
+        snapshot("second", of="snapshot:of-a-gone-one", create="CopyStart", age="40d"),
+        snapshot("third", of="snapshot:second", create="CopyStart", age="40d"),
+        snapshot("good", age="40d"),
+        snapshot("good-copy", of="snapshot:good", create="CopyStart", age="40d"),
+        snapshot("import", of=None, create="Import", age="40d"),
+        snapshot("import-copy", of="snapshot:import", create="CopyStart", age="40d"),
+    ]
+    made = audit(estate(snapshots=shots), tmp_path)
+    got = of(made, "snapshot-orphaned")
+    assert got["second"] == got["third"] == got["of-a-gone-one"] == ("fail", "medium")
+    assert got["good-copy"] == got["import-copy"] == ("pass", None)
+    (said,) = (f for f in made.results.findings if f.rule == "snapshot-orphaned" and f.resource_name == "third")
+    assert said.evidence["origin_id"].endswith("/disks/x")
+    assert said.evidence["source_id"].endswith("/snapshots/second")
+
+
+def test_the_source_of_a_snapshot_may_have_been_moved(tmp_path: Path) -> None:
+    tree = estate(snapshots=[snapshot("moved", age="40d")])
+    (document,) = tree.snapshot_documents
+    creation = document["properties"]["creationData"]
+    creation["sourceResourceId"] = creation["sourceResourceId"].rpartition("/")[0] + "/its-old-name"
+    assert of(audit(tree, tmp_path), "snapshot-orphaned") == {"moved": ("pass", None)}
+
+
+def test_an_immutable_snapshot_without_an_end_cannot_be_deleted_either(tmp_path: Path) -> None:
+    tree = estate(snapshots=[snapshot("worm", age="40d"), snapshot("no-more", age="40d")])
+    for document, expired in zip(tree.snapshot_documents, (False, True), strict=True):
+        policy = {"type": "Locked", "immutabilityDurationDays": 60, "isPolicyExpired": expired}
+        document["properties"]["immutabilityPolicy"] = policy
+    got = of(audit(tree, tmp_path), "snapshot-stale")
+    assert got == {"worm": ("not_applicable", None), "no-more": ("fail", "medium")}
+
+
+# -- days on which every disk was copied -------------------------------------------------------------------
+
+
+def daily_but_for_the_last_disk(name: str) -> list[dict[str, Any]]:
+    """Give nine days of snapshots of a VM's system disk and of the first of its two data disks."""
+    return [
+        snapshot(f"{name}-{source.replace(':', '-')}-{day}", of=source, age=f"{day * 24 + 3}h")
+        for day in range(9)
+        for source in (name, f"{name}:0")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, "fail"),
+        ({"tags": {"backup-exclude-disk": "yes"}}, "pass"),  # it may be left out
+        ({"made": "2026-11-21T10:00:00+00:00"}, "pass"),  # on the days before there was none
+        ({"made": "2026-11-19T10:00:00+00:00"}, "fail"),  # on the two days since it lacks
+    ],
+)
+def test_a_day_counts_when_every_disk_of_that_day_was_copied(
+    change: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    machine = {"name": "big", "in": "a/rg", "disks": [64, 32]}
+    tree = estate(vms=[machine], snapshots=daily_but_for_the_last_disk("big"))
+    last = next(d for d in tree.disk_documents if d["name"].endswith("DataDisk_1"))
+    last["tags"] = change.get("tags")
+    last["properties"]["timeCreated"] = change.get("made", last["properties"]["timeCreated"])
+    assert of(audit(tree, tmp_path), "snapshot-daily-missing")["big"][0] == expected

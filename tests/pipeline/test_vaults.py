@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditor import inputs, standard
+from auditor.azure.pacing import Patience
 from auditor.simulator.estate import Estate
 from auditor.simulator.faults import Faults
 from tests.audits import AS_OF, Audited, audit
@@ -126,6 +127,43 @@ def _other_days(vault: Any) -> None:
     vault.config["properties"]["softDeleteRetentionPeriodInDays"] = 90
 
 
+def _off_in_both(vault: Any) -> None:
+    _said(vault).update(softDeleteState="Disabled")
+    vault.config["properties"] |= {"softDeleteFeatureState": "Disabled", "softDeleteRetentionPeriodInDays": 0}
+
+
+def _short_in_both(vault: Any) -> None:
+    _said(vault).update(softDeleteRetentionPeriodInDays=7)
+    vault.config["properties"] |= {"softDeleteRetentionPeriodInDays": 5}
+
+
+def _reversible_in_both(vault: Any) -> None:
+    _said(vault).update(softDeleteState="Enabled")
+    vault.config["properties"] |= {"softDeleteFeatureState": "Enabled", "softDeleteRetentionPeriodInDays": 30}
+
+
+def _said(vault: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = vault.document["properties"]["securitySettings"]["softDeleteSettings"]
+    return settings
+
+
+def _in_other_case(vault: Any) -> None:
+    vault.document["properties"]["redundancySettings"]["standardTierStorageRedundancy"] = "geoRedundant"
+    _said(vault).update(softDeleteState="AlwaysOn")
+
+
+def _empty_texts(vault: Any) -> None:
+    settings = vault.document["properties"]
+    settings["redundancySettings"] = {"standardTierStorageRedundancy": "", "crossRegionRestore": ""}
+    settings["securitySettings"] = {
+        "softDeleteSettings": {"softDeleteState": ""},
+        "immutabilitySettings": {"state": ""},
+        "multiUserAuthorization": "",
+    }
+    settings["monitoringSettings"] = {"azureMonitorAlertSettings": {"alertsForAllJobFailures": ""}}
+    vault.storage["properties"] |= {"crossRegionRestoreFlag": True}
+
+
 def _other_storage(vault: Any) -> None:
     vault.storage["properties"] |= {"storageModelType": "LocallyRedundant", "crossRegionRestoreFlag": False}
 
@@ -145,6 +183,17 @@ def _silent(vault: Any) -> None:
     [
         (_differ, {"vault-soft-delete-weak": ("unknown", "sources_differ")}),
         (_other_days, {"vault-soft-delete-weak": ("unknown", "sources_differ")}),
+        (_off_in_both, {"vault-soft-delete-weak": ("fail", "soft_delete_off")}),
+        (_short_in_both, {"vault-soft-delete-weak": ("fail", "kept_too_short")}),
+        (_reversible_in_both, {"vault-soft-delete-weak": ("fail", "reversible")}),
+        (_in_other_case, {}),
+        (
+            _empty_texts,  # as good as not sent
+            {
+                "vault-immutability-weak": ("fail", "not_sent"),
+                "vault-monitoring-missing": ("unknown", "alerts_not_sent"),
+            },
+        ),
         (
             _other_storage,
             {
@@ -178,6 +227,15 @@ def test_a_denied_question_makes_unknown_what_depends_on_it(
     assert changed(tmp_path, denied_paths=denied) == {(rule, "good"): verdict for rule, verdict in expected.items()}
 
 
+def test_an_alert_processing_rule_is_on_where_azure_does_not_say_otherwise(tmp_path: Path) -> None:
+    estate = Estate.from_dict(fine(), AS_OF)
+    properties = next(it for it in estate._other_resources if "/actionrules/" in it["id"].lower())["properties"]
+    del properties["enabled"]
+    for action in properties["actions"]:
+        action["actionType"] = action["actionType"].lower()
+    assert {key for key in of_vaults(audit(estate, tmp_path)) if key[0] == "vault-monitoring-missing"} == set()
+
+
 def test_where_neither_source_answers_the_gap_is_named(tmp_path: Path) -> None:
     def bare(vault: Any) -> None:
         for name in ("redundancySettings", "securitySettings"):
@@ -191,6 +249,18 @@ def test_where_neither_source_answers_the_gap_is_named(tmp_path: Path) -> None:
         ("vault-immutability-weak", "good"): ("fail", "not_sent"),
         ("vault-mua-missing", "good"): ("unknown", "guard_unread"),
     }
+
+
+def test_a_vault_without_backups_is_let_off_though_what_it_replicates_was_not_read(tmp_path: Path) -> None:
+    document = fine()
+    document["vaults"]["a/rg-v/bare"] = {"redundancy": "LocallyRedundant", "alerts": "Disabled"}
+    document["vaults"]["a/rg-v/far"] = {"crr": False}
+    unread = Faults(truncated_requests=frozenset(range(1, 99)), where="replicationprotecteditems")
+    patience = Patience(attempts=1)
+    got = of_vaults(audit(Estate.from_dict(document, AS_OF), tmp_path, faults=unread, patience=patience))
+    for rule in ("vault-redundancy-below-standard", "vault-monitoring-missing"):
+        assert got[rule, "bare"] == ("not_applicable", "vault_empty")
+    assert got["vault-crr-disabled", "far"] == ("unknown", "replicas_unread")
 
 
 def test_a_vault_whose_items_were_not_read_may_have_to_be_more(tmp_path: Path) -> None:

@@ -66,6 +66,18 @@ def test_ids_from_transcriptions_are_not_called_read() -> None:
         assert {control.mark for control in KNOWN[key].file.controls} == {Mark.SECONDARY}
 
 
+def test_an_id_in_azures_policies_is_read_in_microsofts_own_benchmark_alone() -> None:
+    """Who finds an id of AICPA's or PCI's in an initiative of Azure Policy has not read AICPA or PCI."""
+    named = [
+        (key, control.id, control.mark)
+        for key, read in KNOWN.items()
+        for control in read.file.controls
+        if "Azure Policy built-ins" in control.source and not key.startswith("mcsb_")
+    ]
+    assert named
+    assert {mark for _, _, mark in named} == {"secondary"}
+
+
 def test_a_users_own_framework_is_added(tmp_path: Path) -> None:
     found = frameworks.read([written(tmp_path, OWN)])
     assert found["house_rules"].file.by_id["4.2"].title == "Copies are kept"

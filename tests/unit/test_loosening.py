@@ -23,7 +23,7 @@ NEUTRAL = {
     *("Keep.legal_basis", "Keep.compliance", "Tier.extends", "Tier.justification"),
     *("ClassRule", "About", "Cost.currency", "Cost.prices_as_of", "Cost.snapshot_gib_month"),
     *("PopulationRules.inherit_resource_group_tags", "PopulationRules.managed_resource_groups"),
-    *("PopulationRules.exclude_disk_tag", "SnapshotRules.bands", "SnapshotRules.expiry_tags", "SnapshotRules.hold_tag"),
+    *("PopulationRules.exclude_disk_tag", "SnapshotRules.expiry_tags", "SnapshotRules.hold_tag"),
     *("SnapshotRules.third_party", "EvidenceFiles.restore_tests", "EvidenceFiles.runbooks"),
     *("RuleChoice.extras", "RuleChoice.severity_override", "RuleChoice.params"),
     *("StandardFile.owner_tags", "StandardFile.tiers", "StandardFile.classes", "StandardFile.default_tier"),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditor import rulebook, standard
+from auditor import inputs, rulebook, standard
 from auditor.engine import ruletests
 from auditor.errors import DocumentError, UsageError
 from auditor.inventory.facts import Facts
@@ -68,6 +68,16 @@ def faults(folder: Path, sql: str, *, reads: str = "[vm]") -> str:
     return "\n".join(str(fault) for fault in gate.check(one(folder, text), ruletests.open_tables()))
 
 
+def test_what_duckdb_does_not_know_is_told_with_its_line(tmp_path: Path, empty: Facts) -> None:
+    assert "v.age_hours" in RULE
+    text = RULE.replace("v.age_hours", "v.age_hour")
+    with pytest.raises(DocumentError) as error:
+        ruletests.run(one(tmp_path, text), empty)
+    (fault,) = error.value.faults
+    assert "v.age_hour" in text.splitlines()[fault.line - 1]
+    assert (fault.message, fault.hint) == ("there is no column 'age_hour'", "did you mean 'age_hours'?")
+
+
 def test_a_good_rule_passes_the_gate_and_its_tests(tmp_path: Path, empty: Facts) -> None:
     rule = one(tmp_path)
     assert gate.check(rule, ruletests.open_tables()) == []
@@ -96,6 +106,8 @@ SELECT = "SELECT v.resource_id, 'pass' AS status, 'fine' AS reason, $most AS mos
         (SELECT.replace("'fine'", "current_setting('access_mode')"), "is refused"),
         (SELECT.replace("$most", "now()"), "is refused"),
         (SELECT.replace("$most", "v.age_hours / v.rpo_hours"), "division without nullif"),
+        (SELECT.replace("$most", "v.age_hours / 0"), "division without nullif"),
+        (SELECT.replace("AS reason", "AS reason, 'mega' AS severity"), "'mega' is no severity"),
         (SELECT.replace("$most", "[1, 2]"), "is refused"),
         (SELECT.replace("$most", "INTERVAL 1 DAY"), "is refused"),
         (SELECT.replace("$most", "$mots"), "$mots is not declared"),
@@ -197,6 +209,17 @@ def test_a_standard_that_names_unknown_rules_is_refused(choice: RuleChoice, told
         rulebook.read((), choice)
 
 
+def test_an_unknown_rule_of_a_standard_is_told_with_file_and_line(tmp_path: Path) -> None:
+    text = standard.default_path().read_text(encoding="utf-8")
+    path = tmp_path / "standard.yaml"
+    path.write_text(text.replace("extras: []", "extras: [vault-privileged-role-exces]"), encoding="utf-8")
+    with pytest.raises(DocumentError) as caught:
+        inputs.read(path)
+    (fault,) = caught.value.faults
+    assert (fault.path, fault.line) == (str(path), text[: text.index("extras: []")].count("\n") + 1)
+    assert fault.hint == "did you mean 'vault-privileged-role-excess'?"
+
+
 def test_an_unknown_rule_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         rulebook.read().get("vm-unprotectd")
@@ -216,7 +239,7 @@ def test_a_wrong_expectation_fails_the_rules_own_test(tmp_path: Path, empty: Fac
     [
         ("      vm:\n", "      vms:\n", "there is no table 'vms'"),
         ("age_hours: 5}", "age_huors: 5}", "did you mean 'age_hours'?"),
-        ("age_hours: 5}", "age_hours: old}", "SQL:"),
+        ("age_hours: 5}", "age_hours: old}", "of the wrong kind: Could not convert string 'old'"),
     ],
 )
 def test_a_test_with_wrong_rows_is_told_with_its_line(
@@ -226,6 +249,7 @@ def test_a_test_with_wrong_rows_is_told_with_its_line(
     with pytest.raises(DocumentError) as caught:
         ruletests.run(rule, empty)
     assert told in str(caught.value)
+    assert caught.value.faults[0].line in range(RULE[: RULE.index("      vm:")].count("\n") + 1, RULE.count("\n"))
 
 
 def test_tests_leave_no_rows_behind(tmp_path: Path, empty: Facts) -> None:

@@ -77,6 +77,14 @@ def test_tiers_inherit_deeply_and_lists_replace() -> None:
         ("match: {tag: {environment: [prod, production]}}", "match: {}", ["match is empty"]),
         ("approver_not_requester: true", "approver_not_requester: false", ["not possible in this release"]),
         ("compensating_control, approver,", "compensating_controll, approver,", ["'compensating_control'"]),
+        ("Premium_LRS: null", "Premium_LRS: -1", ["greater than or equal to 0"]),
+        ("Premium_LRS: null", "Premium_LRS: .inf", ["finite number"]),
+        ("min_month: 50", "min_month: -50", ["greater than or equal to 0"]),
+        ("accept: [GeoRedundant]", "accept: []", ["at least 1 item"]),
+        ("daily:   {keep: 30d,  max: null}", "daily:   {keep: 30d,  max: 7d}", ["max 7d is shorter than keep 30d"]),
+        ("bands: [7d, 30d, 90d]", "bands: [90d, 30d, 7d]", ["in ascending order"]),
+        ("per_disk: {warn: 10", "per_disk: {warn: 31", ["warn, bad and limit_guard in ascending order"]),
+        ("effective_from: 2026-11-22", "effective_from: soon", ["must be a date such as 2026-12-31"]),
     ],
 )
 def test_mistakes_name_file_line_and_remedy(tmp_path: Path, old: str, new: str, told: list[str]) -> None:
@@ -130,9 +138,10 @@ def test_one_mistake_in_a_tier_is_told_once_though_others_inherit_it(tmp_path: P
     assert len(caught.value.faults) == 1
 
 
-def test_tiers_that_extend_each_other_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DocumentError, match="extend each other"):
+def test_tiers_that_extend_each_other_are_refused_and_each_loop_told_once(tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match="hybrid -> mission_critical -> hybrid") as caught:
         read_changed(tmp_path, "  hybrid:\n    rpo: 24h", "  hybrid:\n    extends: mission_critical\n    rpo: 24h")
+    assert len(caught.value.faults) == 1
 
 
 WAIVER = """

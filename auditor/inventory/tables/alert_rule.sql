@@ -3,12 +3,12 @@ SELECT
     lower(r.id)                                    AS resource_id,           -- lower-cased ARM id
     r.name                                         AS resource_name,         -- name as created
     split_part(lower(r.id), '/', 3)                AS subscription_id,       -- lower-cased GUID
-    coalesce(r.properties.enabled, false)          AS enabled,               -- false = does nothing
+    coalesce(r.properties.enabled, true)           AS enabled,               -- false = does nothing; Azure's default is true
     list_transform(coalesce(r.properties.scopes, []), lambda s: lower(s)) AS scopes, -- lower-cased ids that it holds for, and below
     coalesce(r.properties.conditions, [])          AS conditions,            -- field, operator, values: all must hold
-    list_transform(list_filter(coalesce(r.properties.actions, []), lambda a: a.actionType = 'AddActionGroups'),
+    list_transform(list_filter(coalesce(r.properties.actions, []), lambda a: lower(a.actionType) = 'addactiongroups'),
                    lambda a: list_transform(coalesce(a.actionGroupIds, []), lambda g: lower(g))) AS action_group_ids, -- groups it tells
-    len(list_filter(coalesce(r.properties.actions, []), lambda a: a.actionType = 'RemoveAllActionGroups')) > 0 AS silences, -- true: it suppresses notifications
+    len(list_filter(coalesce(r.properties.actions, []), lambda a: lower(a.actionType) = 'removeallactiongroups')) > 0 AS silences, -- true: it suppresses notifications
     r.properties.schedule IS NOT NULL              AS scheduled              -- true: not all the time
 FROM (
     SELECT unnest(from_json(body, '{"data": [{

@@ -49,10 +49,6 @@ SELECT a.resource_id AS assignment_id, a.resource_name AS assignment_name, a.ass
        texts(chosen(bound, given, defaults, 'exclusionTagValue')) AS spared_values
 FROM asked a;
 
-CREATE TABLE group_member AS
-SELECT subscription_id, '/providers/microsoft.management/managementgroups/' || lower(unnest(management_group_names)) AS group_id
-FROM raw.subscription;
-
 -- The places that each judged VM lies in below the management groups, by the ids that policies name them by.
 CREATE VIEW vm_place AS
 SELECT resource_no AS vm_no, '/subscriptions/' || subscription_id AS place FROM vm WHERE excluded_code IS NULL

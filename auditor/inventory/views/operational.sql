@@ -50,7 +50,7 @@ FROM placed o;
 CREATE TABLE operational_day AS
 -- table: operational_day: judged days on which a VM has a point of an accepted source; one row a VM and day
 WITH copied AS (
-    SELECT d.vm_no, floor((epoch(x.created_at) + o.zone_minutes * 60) / 86400)::INTEGER AS day_no, count(DISTINCT d.disk_id) AS disks
+    SELECT DISTINCT d.vm_no, floor((epoch(x.created_at) + o.zone_minutes * 60) / 86400)::INTEGER AS day_no, d.disk_id
     FROM vm_disk d
     JOIN snapshot s ON s.source_id = d.disk_id
     JOIN raw.snapshot x ON x.resource_no = s.resource_no
@@ -58,9 +58,20 @@ WITH copied AS (
     -- Of another disk of that name, or not yet arrived whole: no point to go back to.
     WHERE NOT s.source_replaced AND coalesce(s.completion_percent, 100) >= 100
       AND CASE WHEN s.provenance = 'azure_disk_backup' THEN o.accepts_disk_backup ELSE o.accepts_snapshot END
-    GROUP BY 1, 2
 ),
-attached AS (SELECT vm_no, count(DISTINCT disk_id) AS disks FROM vm_disk GROUP BY 1),
+-- Every disk that must not be left out; a data disk from the day after it was made.
+needed AS (
+    SELECT d.vm_no, d.disk_id, CASE WHEN d.lun IS NOT NULL THEN floor((epoch(x.created_at) + o.zone_minutes * 60) / 86400)::INTEGER END AS birth_no
+    FROM vm_disk d JOIN operational o ON o.vm_no = d.vm_no LEFT JOIN live_disk x ON x.resource_id = d.disk_id
+    WHERE NOT d.may_be_left_out
+),
+whole AS (
+    SELECT c.vm_no, c.day_no
+    FROM (SELECT DISTINCT vm_no, day_no FROM copied) c
+    JOIN needed n ON n.vm_no = c.vm_no AND coalesce(n.birth_no < c.day_no, true)
+    LEFT JOIN copied k ON k.vm_no = c.vm_no AND k.day_no = c.day_no AND k.disk_id = n.disk_id
+    GROUP BY 1, 2 HAVING count(k.disk_id) = count(*)
+),
 every AS (
     SELECT o.vm_no, o.first_day_no, o.today_no, p.slot_no AS day_no, 'instant_restore' AS source,
            -- Where Azure names no tier, the policy's promise must do.
@@ -79,7 +90,7 @@ every AS (
     UNION ALL
     -- Snapshots of some of its disks are not a VM.
     SELECT o.vm_no, o.first_day_no, o.today_no, c.day_no, 'snapshot', true
-    FROM copied c JOIN attached a ON a.vm_no = c.vm_no AND a.disks = c.disks JOIN operational o ON o.vm_no = c.vm_no
+    FROM whole c JOIN operational o ON o.vm_no = c.vm_no
 )
 SELECT
     e.vm_no                              AS vm_no,                -- key of the VM

@@ -38,6 +38,22 @@ SELECT m.set_no, m.expiry, m.of_kubernetes, m.of_site_recovery, m.of_image_build
                 try_cast(try_cast(m.expiry.value AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP)) AT TIME ZONE 'UTC' AS expires_at
 FROM marked m;
 
+-- A copy of a snapshot shows that snapshot's disk: up from copy to copy, which may lie in another region.
+CREATE TABLE snapshot_origin AS
+WITH RECURSIVE copied AS (
+    SELECT c.resource_no, s.source_id, s.source_unique_id, s.create_option
+    FROM live_snapshot c JOIN live_snapshot s ON s.resource_id = c.source_id
+    WHERE contains(c.source_id, '/microsoft.compute/snapshots/')
+),
+up AS (
+    SELECT *, 1 AS steps FROM copied
+    UNION ALL
+    SELECT u.resource_no, s.source_id, s.source_unique_id, s.create_option, u.steps + 1
+    FROM up u JOIN live_snapshot s ON s.resource_id = u.source_id WHERE u.steps < 20
+)
+SELECT resource_no, source_id, source_unique_id FROM up WHERE lower(create_option) IN ('copy', 'copystart') AND source_id IS NOT NULL
+QUALIFY row_number() OVER (PARTITION BY resource_no ORDER BY steps DESC) = 1;
+
 CREATE TABLE snapshot AS
 -- table: snapshot: managed-disk snapshots in scope, who made them and where they come from; one row each
 WITH disk_backup AS (
@@ -50,6 +66,8 @@ WITH disk_backup AS (
 named AS (
     SELECT s.*, m.expiry, m.expires_at, m.held, m.missing_tags, m.fast_restore, m.of_kubernetes, m.of_image_build,
            c.class, c.tier, c.owner, b.instance_id,
+           coalesce(o.source_id, s.source_id) AS origin_id,
+           CASE WHEN o.source_id IS NULL THEN s.source_unique_id ELSE o.source_unique_id END AS origin_unique_id,
            starts_with(lower(s.resource_group), 'azurebackuprg_') AS of_azure_backup,
            m.of_site_recovery OR starts_with(lower(s.resource_name), 'asrseeddisk-') OR starts_with(lower(s.resource_name), 'ms-asr-')
                OR ends_with(lower(s.resource_name), '-asrreplica') AS of_site_recovery,
@@ -60,6 +78,7 @@ named AS (
     JOIN classified c ON c.resource_no = s.resource_no
     JOIN snapshot_tags m ON m.set_no = c.set_no
     LEFT JOIN disk_backup b ON b.resource_no = s.resource_no
+    LEFT JOIN snapshot_origin o ON o.resource_no = s.resource_no
 ),
 told AS (
     SELECT s.*, t.*,
@@ -74,18 +93,21 @@ told AS (
            END AS origin,
            hours_since(s.created_at) AS age_hours, -hours_since(s.expires_at) AS expires_in_hours,
            CASE WHEN coalesce(s.immutability_expired, false) THEN NULL ELSE -hours_since(s.immutable_until) END AS immutable_for_hours,
-           CASE WHEN contains(s.source_id, '/microsoft.compute/disks/') THEN 'disk'
-                WHEN contains(s.source_id, '/microsoft.compute/snapshots/') THEN 'snapshot' ELSE 'other' END AS source_kind,
+           CASE WHEN contains(s.origin_id, '/microsoft.compute/disks/') THEN 'disk'
+                WHEN contains(s.origin_id, '/microsoft.compute/snapshots/') THEN 'snapshot' ELSE 'other' END AS origin_kind,
            d.resource_no IS NOT NULL OR n.resource_no IS NOT NULL AS source_found,
-           coalesce(d.unique_id <> s.source_unique_id, false) AS source_replaced,
+           coalesce(d.unique_id <> s.origin_unique_id, false) AS source_replaced,
+           e.unique_id IS NOT NULL AS source_moved,
            coalesce(a.whole, false) AS source_complete,
            p.gib_month AS price_gib_month
     FROM named s
     CROSS JOIN setting t
-    LEFT JOIN live_disk d ON d.resource_id = s.source_id
-    LEFT JOIN live_snapshot n ON n.resource_id = s.source_id
+    LEFT JOIN live_disk d ON d.resource_id = s.origin_id
+    LEFT JOIN live_snapshot n ON n.resource_id = s.origin_id
+    -- Moved since: it has another id, and is the same disk.
+    LEFT JOIN (SELECT DISTINCT unique_id FROM live_disk) e ON e.unique_id = s.origin_unique_id
     LEFT JOIN (SELECT subscription_id, bool_and(whole) AS whole FROM covered WHERE table_name IN ('disk', 'snapshot') GROUP BY 1) a
-        ON a.subscription_id = split_part(s.source_id, '/', 3)
+        ON a.subscription_id = split_part(s.origin_id, '/', 3)
     LEFT JOIN (SELECT sku, max(gib_month) AS gib_month FROM price GROUP BY 1) p ON p.sku = lower(s.sku)
 )
 SELECT
@@ -103,21 +125,23 @@ SELECT
     s.origin.why                         AS provenance_evidence,  -- what the guess rests on
     CASE WHEN s.origin.who NOT IN ('user', 'unknown') THEN 'made_by_product'
          WHEN s.held THEN 'legal_hold'
-         WHEN s.immutable_for_hours > 0 THEN 'immutable' END AS exempt_code, -- why nobody may be asked to delete it: made_by_product, legal_hold, immutable; null = one may
+         WHEN coalesce(s.immutable_for_hours > 0, NOT s.immutability_expired) THEN 'immutable' END AS exempt_code, -- why nobody may be asked to delete it: made_by_product, legal_hold, immutable; null = one may
     s.source_id                          AS source_id,            -- disk or snapshot it was copied from
-    s.source_kind                        AS source_kind,          -- disk, snapshot, other
+    s.origin_kind                        AS source_kind,          -- disk, snapshot, other
     s.source_found                       AS source_found,         -- the source is in the inventory
     s.source_replaced                    AS source_replaced,      -- a disk of that name exists, but it is another one
     s.source_complete                    AS source_complete,      -- the source's subscription was read, so that absence is evidence
     CASE WHEN s.create_option IS NULL THEN 'source_not_sent'
          WHEN lower(s.create_option) NOT IN ('copy', 'copystart') THEN 'not_a_copy'
          WHEN s.source_id IS NULL THEN 'source_not_sent'
-         WHEN s.source_kind = 'other' THEN 'not_of_a_disk'
+         WHEN s.origin_kind = 'other' THEN 'not_of_a_disk'
+         WHEN s.source_moved THEN 'source_exists'
          WHEN s.source_replaced THEN 'source_replaced'
          WHEN s.source_found THEN 'source_exists'
-         WHEN s.source_kind = 'snapshot' THEN 'source_snapshot_gone'
+         WHEN s.origin_kind = 'snapshot' THEN 'source_snapshot_gone'
          WHEN s.source_complete THEN 'source_gone'
          ELSE 'source_not_read' END      AS source_state,         -- source_exists, source_gone, source_replaced, source_snapshot_gone, source_not_read, source_not_sent, not_of_a_disk, not_a_copy
+    s.origin_id                          AS origin_id,            -- disk that it shows; of a copy of a snapshot that snapshot's disk, and what is said of the source is said of it
     s.held                               AS held,                 -- legal hold
     s.expiry.key                         AS expiry_tag,           -- the tag that names an end; null = none
     s.expiry.value                       AS expiry_text,          -- its value

@@ -78,19 +78,20 @@ LEFT JOIN gap g ON g.table_name = c.table_name AND g.resource_id = k.resource_id
 WHERE g.resource_id IS NULL
 GROUP BY k.resource_no;
 
--- A vault and all that is above it, which rules and roles may be set on; without a number: of a guard.
+CREATE TABLE group_member AS
+SELECT subscription_id, '/providers/microsoft.management/managementgroups/' || lower(unnest(management_group_names)) AS group_id
+FROM raw.subscription;
+
+-- A vault and all that is above it, which rules and roles may be set on; and the same of its guards.
 CREATE TABLE vault_scope AS
-WITH known AS (
-    SELECT resource_no AS vault_no, resource_id, subscription_id FROM concerned_vault
-    UNION ALL SELECT DISTINCT NULL, p.guard_id, split_part(p.guard_id, '/', 3) FROM raw.resource_guard_proxy p WHERE p.guard_id IS NOT NULL
-),
-above AS (SELECT subscription_id, unnest(coalesce(management_group_names, [])) AS name FROM raw.subscription)
-SELECT k.vault_no, k.resource_id, unnest([k.resource_id, array_to_string(split(k.resource_id, '/')[1:5], '/'),
-                                          '/subscriptions/' || k.subscription_id, '/']) AS scope
-FROM known k
+SELECT resource_no AS vault_no, resource_id, unnest(upward(resource_id)) AS scope FROM concerned_vault
 UNION ALL
-SELECT k.vault_no, k.resource_id, '/providers/microsoft.management/managementgroups/' || lower(a.name)
-FROM known k JOIN above a ON a.subscription_id = k.subscription_id;
+SELECT k.resource_no, k.resource_id, g.group_id FROM concerned_vault k JOIN group_member g ON g.subscription_id = k.subscription_id;
+
+CREATE TABLE guard_scope AS
+SELECT vault_id, unnest(upward(guard_id)) AS scope FROM raw.resource_guard_proxy WHERE guard_id IS NOT NULL
+UNION ALL
+SELECT p.vault_id, g.group_id FROM raw.resource_guard_proxy p JOIN group_member g ON g.subscription_id = split_part(p.guard_id, '/', 3);
 
 -- Who hears of a backup that failed: alert processing rules on the vault or above it, as far as their conditions hold for
 -- that alert (Sev1, signal type Log, monitor service Azure Backup). A condition that is not understood holds for nothing.
@@ -170,21 +171,16 @@ FROM (SELECT DISTINCT vault_id FROM raw.diagnostic_setting) d LEFT JOIN best b O
 
 -- Who may weaken a vault, and who of them may also allow it in its guard's name.
 CREATE TABLE vault_power AS
-WITH holder AS (
-    SELECT s.vault_no, s.resource_id, a.principal_id, a.role_id
+WITH vaulter AS (
+    SELECT DISTINCT s.vault_no, a.principal_id, a.role_id
     FROM vault_scope s JOIN raw.role_assignment a ON a.assigned_to = s.scope
-),
-vaulter AS (
-    SELECT DISTINCT vault_no, principal_id, role_id FROM holder
-    WHERE vault_no IS NOT NULL AND role_id IN ('8e3af657-a8ff-443c-a75c-2fe8c4bcb635', 'b24988ac-6180-42a0-ab88-20f7382dd24c', '5e467623-bb1f-42f4-a55d-6e525e11384b')
+    WHERE a.role_id IN ('8e3af657-a8ff-443c-a75c-2fe8c4bcb635', 'b24988ac-6180-42a0-ab88-20f7382dd24c', '5e467623-bb1f-42f4-a55d-6e525e11384b')
 ),
 -- Owner, Contributor, Backup MUA Admin, Backup MUA Operator: each lets its holder approve.
 guardian AS (
-    SELECT DISTINCT k.resource_no AS vault_no, h.principal_id
-    FROM holder h
-    JOIN raw.resource_guard_proxy p ON p.guard_id = h.resource_id
-    JOIN concerned_vault k ON k.resource_id = p.vault_id
-    WHERE h.vault_no IS NULL AND h.role_id IN ('8e3af657-a8ff-443c-a75c-2fe8c4bcb635', 'b24988ac-6180-42a0-ab88-20f7382dd24c', 'c2a970b4-16a7-4a51-8c84-8a8ea6ee0bb8', 'f54b6d04-23c6-443e-b462-9c16ab7b4a52')
+    SELECT DISTINCT k.resource_no AS vault_no, a.principal_id
+    FROM guard_scope s JOIN raw.role_assignment a ON a.assigned_to = s.scope JOIN concerned_vault k ON k.resource_id = s.vault_id
+    WHERE a.role_id IN ('8e3af657-a8ff-443c-a75c-2fe8c4bcb635', 'b24988ac-6180-42a0-ab88-20f7382dd24c', 'c2a970b4-16a7-4a51-8c84-8a8ea6ee0bb8', 'f54b6d04-23c6-443e-b462-9c16ab7b4a52')
 )
 SELECT v.vault_no, count(DISTINCT v.principal_id) AS principal_count,
        count(DISTINCT v.principal_id) FILTER (v.role_id = '8e3af657-a8ff-443c-a75c-2fe8c4bcb635') AS owner_count,
@@ -211,7 +207,7 @@ CREATE TABLE vault AS
 WITH told AS (
     SELECT w.resource_no, coalesce(a.config, false) AS config_answered, coalesce(a.storage_config, false) AS storage_answered,
            coalesce(a.guards, false) AS guards_answered, coalesce(a.logs, false) AS logs_answered,
-           nullif(w.redundancy, 'Invalid') AS said_redundancy, nullif(s.redundancy, 'Invalid') AS stored_redundancy,
+           redundancy_word(w.redundancy) AS said_redundancy, redundancy_word(s.redundancy) AS stored_redundancy,
            lower(w.cross_region_restore) = 'enabled' AS said_restore, s.cross_region_restore AS stored_restore,
            lower(w.soft_delete_state) AS said_state, lower(f.soft_delete_state) AS configured_state,
            w.soft_delete_days AS said_days, f.soft_delete_days AS configured_days,
@@ -225,7 +221,8 @@ WITH told AS (
 stored AS (
     SELECT t.resource_no, t.config_answered, t.storage_answered, t.guards_answered, t.logs_answered, t.said_redundancy,
            t.stored_redundancy, t.said_restore, t.stored_restore, t.said_state, t.configured_state, t.said_days,
-           t.configured_days, t.states, t.storage_state,
+           t.configured_days, t.states, t.storage_state, t.said_state IN ('enabled', 'alwayson') AS said_on,
+           t.configured_state IN ('enabled', 'alwayson') AS configured_on,
            -- Only the vault's own storage settings say that it is redundant in zones and regions both.
            coalesce(t.stored_redundancy, t.said_redundancy) AS one,
            coalesce(t.said_redundancy <> t.stored_redundancy AND NOT (
@@ -247,7 +244,7 @@ SELECT
     k.workload_count                     AS workload_count,       -- of these, databases in VMs, agents and backup servers: what talks to the vault over the network
     k.replica_count                      AS replica_count,        -- machines that Site Recovery replicates by it
     CASE WHEN k.item_count > 0 THEN 'backups' WHEN NOT k.items_complete THEN NULL
-         WHEN k.replica_count > 0 THEN 'site_recovery' WHEN k.replicas_complete THEN 'nothing' END AS holding, -- backups, site_recovery (and no backups), nothing; null = not known
+         WHEN k.replica_count > 0 THEN 'site_recovery' WHEN k.replicas_complete THEN 'nothing' ELSE 'no_backups' END AS holding, -- backups, site_recovery (and no backups), nothing, no_backups (whether Site Recovery uses it was not read); null = not known
     k.demand_complete                    AS demand_complete,      -- false: VMs that were not read may demand more
     nullif(concat_ws(', ', CASE WHEN d.accepts_local THEN 'LocallyRedundant' END, CASE WHEN d.accepts_zone THEN 'ZoneRedundant' END,
                      CASE WHEN d.accepts_geo THEN 'GeoRedundant' END), '') AS accepted_redundancy, -- what all its VMs accept; null = nothing, or nothing is demanded
@@ -268,9 +265,9 @@ SELECT
     d.soft_delete_keep_days AS soft_delete_keep_days, -- longest soft delete that is demanded; null = none
     d.soft_delete_always_on AS always_on_demanded, -- a tier demands that soft delete can't be switched off
     nullif(t.states, '')                 AS soft_delete_state,    -- Enabled, Disabled, AlwaysON; both where its two sources differ; null = not sent
-    CASE WHEN coalesce(t.said_state, t.configured_state) IN ('enabled', 'alwayson') THEN 'on' WHEN t.states <> '' THEN 'off' END AS soft_delete, -- on, off; null = not sent
-    coalesce(t.said_state, t.configured_state) = 'alwayson' AS soft_delete_always_on, -- it can't be switched off; null = not sent
-    coalesce(t.said_days, t.configured_days) AS soft_delete_days, -- deleted backups are kept so long; null = not sent
+    CASE WHEN coalesce(t.said_on = t.configured_on, true) THEN CASE coalesce(t.said_on, t.configured_on) WHEN true THEN 'on' WHEN false THEN 'off' END END AS soft_delete, -- on, off; null = not sent, or its two sources differ
+    CASE WHEN coalesce(t.said_state = t.configured_state, true) THEN coalesce(t.said_state, t.configured_state) = 'alwayson' END AS soft_delete_always_on, -- it can't be switched off; null = not sent, or its two sources differ
+    greatest(t.said_days, t.configured_days) AS soft_delete_days, -- deleted backups are kept so long, where its two sources differ at most; null = not sent
     CASE WHEN t.said_days <> t.configured_days THEN t.said_days || ' / ' || t.configured_days ELSE coalesce(t.said_days, t.configured_days)::VARCHAR END AS soft_delete_days_sent, -- the same; both where its two sources differ
     coalesce(t.said_state <> t.configured_state, false) OR coalesce(t.said_days <> t.configured_days, false) AS soft_delete_differs, -- Resource Graph and the vault's own settings differ
     t.config_answered AS config_complete, -- its security settings were read
