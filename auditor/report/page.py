@@ -60,13 +60,14 @@ def environment(report: Report, drawable: frozenset[int] | None = None) -> jinja
         finalize=_finalize(drawable),
     )
     made.filters.update(
-        n=wording.number,
+        n=texts.numerals.number,
         moment=wording.moment,
         instant=wording.instant,
-        age=wording.age,
-        keep=wording.keep,
+        age=texts.numerals.age,
+        keep=texts.numerals.keep,
         plain=wording.plain,
-        share=wording.share,
+        share=texts.numerals.share,
+        money=texts.numerals.money,
         tail=tail,
         fit=drawing.fit,
         narrow=narrow,

@@ -29,7 +29,7 @@ _PAIRS = (
 
 _KEPT = re.compile(r"policy_(\w+)_days")
 _UNITS = re.compile(r"_(hours|days|gib|pct)$")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CODE = re.compile(r"[a-z]+(_[a-z]+)+")
 """A code that reads as words."""
 _SILENT = frozenset({"resource_name", "age_days", "matures_at"})
@@ -86,8 +86,8 @@ def _range(values: Iterable[Any], name: str, several: str, texts: Texts) -> str:
 
 def _written(name: str, value: float, texts: Texts) -> str:
     if name.endswith("_hours"):
-        return wording.age(value)
-    return wording.keep(value) if name.endswith("_days") else wording.read_value(name, value, texts)
+        return texts.numerals.age(value)
+    return texts.numerals.keep(value) if name.endswith("_days") else wording.read_value(name, value, texts)
 
 
 def _said(name: str, value: Any, texts: Texts) -> str:
@@ -109,7 +109,7 @@ def common(rows: Sequence[Finding], texts: Texts) -> tuple[tuple[str, str], ...]
 def _named(name: str, value: Any, texts: Texts) -> tuple[str, str]:
     """Give a value's name and text; an end that lies behind is told as one."""
     if name == "expires_in_hours" and isinstance(value, (int, float)) and value < 0:
-        return texts("words.ended"), texts("words.ago", age=wording.age(-value))
+        return texts("words.ended"), texts("words.ago", age=texts.numerals.age(-value))
     return label(name, texts), _said(name, value, texts)
 
 
@@ -129,7 +129,8 @@ def own(row: Finding, names: Sequence[str], texts: Texts) -> str:
         if value is None:
             continue
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if said & {f"{value:.0f}", f"{value:.1f}", wording.percent(value).partition(" ")[0]}:
+            write = texts.numerals
+            if said & {f"{value:.0f}", write.written(f"{value:.1f}"), write.percent(value).partition(" ")[0]}:
                 continue
         elif isinstance(value, str) and value in row.reason:
             continue

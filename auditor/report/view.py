@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Finding,
         Gap,
         Gate,
+        GateReason,
         IdleResponse,
         ItemRecord,
         LooserDemand,
@@ -62,15 +63,8 @@ class Figure:
     """What is counted: VMs or verdicts."""
     status: Status | None
     query: str
-    blind: int = 0
-    """Of these, how many could not be looked at."""
-
-    @property
-    def share(self) -> str:
-        """The share in percent, never rounded up to 100 %; no share where nothing could be looked at."""
-        if self.of and self.blind == self.of:
-            return "?"
-        return wording.share(self.count, self.of, "down" if self.status is None else "up")
+    share: str
+    """In percent, never rounded up to 100 %; no share where nothing could be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +94,8 @@ class Report:
 
     run: Run
     gate: Gate
+    gate_reasons: tuple[str, ...]
+    """Why the gate gave its exit code, in words."""
     headline: str
     """The result in one sentence."""
     result: str
@@ -243,6 +239,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
     return Report(
         run=results.run,
         gate=results.gate,
+        gate_reasons=tuple(_gate_reason(it, texts) for it in results.gate.reasons),
         headline=_headline(results, machines, whole, texts),
         result=_result(results, machines, texts),
         evidence=_evidence(whole, texts),
@@ -389,7 +386,7 @@ def _headline(results: Results, machines: Sequence[Machine], whole: Completeness
         "headline.passed" if results.untested else "headline.conformity",
         n=clean,
         of=len(judged),
-        share=wording.share(clean, len(judged), "down"),
+        share=texts.numerals.share(clean, len(judged), "down"),
         rules=texts("headline.rules", n=len(results.rules)),
         standard=f"{standard.name} {standard.version}",
         as_of=wording.moment(results.run.as_of),
@@ -400,10 +397,21 @@ def _headline(results: Results, machines: Sequence[Machine], whole: Completeness
 def _result(results: Results, machines: Sequence[Machine], texts: Texts) -> str:
     judged = [machine for machine in machines if machine.excluded_code is None]
     failing = sum(Status.FAIL in machine.statuses.values() for machine in judged)
-    said = texts(f"result.gate_{results.gate.exit_code}", threshold=results.gate.threshold)
+    said = texts(f"result.gate_{results.gate.exit_code}", threshold=_severity(results.gate.threshold, texts))
     if not judged:
         return texts("result.none", gate=said)
     return texts("result.line", n=len(judged), fail=failing, gate=said)
+
+
+def _severity(name: str, texts: Texts) -> str:
+    """Give a severity, or a threshold that may be `none`, in words."""
+    return texts.get(f"severity.{name}", name)
+
+
+def _gate_reason(reason: GateReason, texts: Texts) -> str:
+    if reason.code not in texts.keys("gate"):
+        return reason.detail
+    return texts(f"gate.{reason.code}", n=reason.count, names=", ".join(_severity(it, texts) for it in reason.names))
 
 
 def _evidence(whole: Completeness, texts: Texts) -> str:
@@ -422,11 +430,28 @@ def _figures(machines: Sequence[Machine], statuses: Mapping[Status, int], texts:
     verdicts = sum(statuses.values())
     label = texts("figures.protected") + (texts("figures.blind", n=blind) if blind else "")
     vms, all_verdicts = texts("words.vms_judged"), texts("words.verdicts")
+    share = texts.numerals.share
     return (
-        Figure("protected", label, protected, len(judged), vms, None, "rule=vm-unprotected", blind),
+        Figure(
+            "protected",
+            label,
+            protected,
+            len(judged),
+            vms,
+            None,
+            "rule=vm-unprotected",
+            "?" if judged and blind == len(judged) else share(protected, len(judged), "down"),
+        ),
         *(
             Figure(
-                status, texts(f"figures.{status}"), statuses[status], verdicts, all_verdicts, status, f"status={status}"
+                status,
+                texts(f"figures.{status}"),
+                statuses[status],
+                verdicts,
+                all_verdicts,
+                status,
+                f"status={status}",
+                share(statuses[status], verdicts, "up"),
             )
             for status in by_cause.TOLD
         ),

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from auditor import numerals
 from auditor.model import CALENDAR_DAYS, Calendar, Status
-from auditor.report import drawing, page, view, wording
+from auditor.report import drawing, page, view
 from auditor.report.charts import Chart, HeatMap, Line, Trend, copies, coverage, points, trend
 from auditor.report.templates import SHIPPED
 from tests.formats import sample
@@ -161,7 +162,7 @@ def test_retention_charts_the_verdicts_that_the_table_tells() -> None:
         for word, verdicts in (("promised", row.promised), ("delivered", row.delivered)):
             if row.demanded is None or verdicts is None:
                 continue
-            name = f"{row.tier}, {row.kind} for {wording.keep(row.demanded)}: {word}"
+            name = f"{row.tier}, {row.kind} for {numerals.ENGLISH.keep(row.demanded)}: {word}"
             drawn = next(bar for bar in chart.bars if bar.name == name)
             told = {Status(part.key): part.value for part in drawn.parts if part.value}
             assert told == {s: n for s, n in verdicts.counts if s is not Status.NOT_APPLICABLE}

@@ -23,7 +23,7 @@ from auditor.report.formats import pdf
 from auditor.signing import pades, reading
 from auditor.signing.pkcs12 import FileKey
 from tests import certificates
-from tests.formats import sample
+from tests.formats import annexed, sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -395,3 +395,20 @@ def test_a_signed_report_conforms_to_pdf_a_and_pdf_ua(tmp_path: Path) -> None:
     assert [it.wrong for it in reading.check(signed, [certificates.root()]) if it.wrong] == []
     for flavour in verapdf.FLAVOURS:
         assert verapdf.faults(signed, flavour) == []
+
+
+@pytest.mark.parametrize("kind", ["pdf", "html"])
+def test_a_german_report_has_no_english_number(kind: str) -> None:
+    made = view.build(annexed.results(240), view.Presentation(language="de"))
+    text = pdf.markup(made) if kind == "pdf" else formats.find("html").render(made).decode()
+    text = re.sub(
+        r"<style>.*?</style>|<script.*?</script>|<svg.*?>|<(?:path|rect|line|circle|polyline|text)\b[^>]*>",
+        "",
+        text,
+        flags=re.DOTALL,
+    )
+    text = re.sub(r"<pre>.*?</pre>|<[^>]*>", " ", text, flags=re.DOTALL)
+    english = re.findall(r"\b\d{1,3},\d{3}\b(?!\d)|\d\.(?!\d{3}\b)\d+ (?:%|h\b|d\b|GiB|EUR)", text)
+    assert not english
+    assert re.search(r"\b\d\.\d{3} ", text)
+    assert re.search(r"\d,\d %", text)

@@ -9,10 +9,12 @@ from itertools import pairwise
 
 import pytest
 
-from auditor.model import Finding, FrameworkRef, Reconciliation, Severity, Status
+from auditor import gate, numerals
+from auditor.model import CoverageState, Finding, FrameworkRef, Gap, Reconciliation, Severity, Status
 from auditor.report import causes, drawing, formats, remedy, values, view, wording
 from auditor.report.charts import Chart
 from auditor.report.templates import SHIPPED
+from auditor.rulebook import sentence
 from tests.formats import sample
 
 KINDS = ("nasty", "clean", "unknown", "incomplete", "empty")
@@ -159,7 +161,8 @@ def test_what_must_be_said_beside_a_framework_stands_in_the_page_too() -> None:
     ],
 )
 def test_a_share_of_what_is_good_leans_down_and_of_what_is_bad_up(count: int, of: int, said: tuple[str, ...]) -> None:
-    assert (wording.share(count, of, "down"), wording.share(count, of), wording.share(count, of, "up")) == said
+    write = numerals.ENGLISH
+    assert (write.share(count, of, "down"), write.share(count, of), write.share(count, of, "up")) == said
 
 
 def test_no_figure_and_no_takeaway_flatters() -> None:
@@ -286,7 +289,7 @@ def test_info_has_a_bar_only_where_there_is_something_of_it(found: bool) -> None
     ],
 )
 def test_an_age_is_cut_not_rounded(hours: float | None, said: str) -> None:
-    assert wording.age(hours) == said
+    assert numerals.ENGLISH.age(hours) == said
 
 
 @pytest.mark.parametrize(
@@ -294,7 +297,7 @@ def test_an_age_is_cut_not_rounded(hours: float | None, said: str) -> None:
     [(30, "30 d"), (84, "84 d"), (84 * 30.4375, "7 y"), (60 * 30.4375 + 30.4375, "61 mo"), (365.25, "1 y")],
 )
 def test_a_retention_is_written_in_the_largest_exact_unit(days: float, said: str) -> None:
-    assert wording.keep(days) == said
+    assert numerals.ENGLISH.keep(days) == said
 
 
 def test_times_are_shown_in_utc_whatever_zone_they_carry() -> None:
@@ -378,3 +381,43 @@ def test_the_result_is_one_line(code: int, said: str) -> None:
     failing = sum(Status.FAIL in it.statuses.values() for it in judged)
     line = f"{len(judged)} VMs judged, {failing} with a fail; the gate {said} (exit {code}, threshold medium)."
     assert shown.result == line
+
+
+def test_each_language_writes_its_own_numbers() -> None:
+    german = numerals.of("de")
+    assert german.number(1_204_567) == "1.204.567"
+    assert german.share(1, 8) == "12,5 %"
+    assert german.share(1, 100_000, "down") == "unter 0,1 %"
+    assert german.age(24.01) == "24,01 h"
+    assert german.age(20_872.62 * 24) == "20.872 d"
+    assert german.keep(84 * 30.4375) == "7 J."
+    assert german.keep(61 * 30.4375) == "61 Mon."
+    assert german.money(1204.5, "EUR") == "1.204,50 EUR"
+    assert SHIPPED.texts("de")("charts.days.said", n=1_204, of=2_000) == "1.204 von 2.000 fehlen"
+    assert numerals.of("xx") is numerals.ENGLISH
+
+
+def test_a_rules_sentence_has_the_numbers_of_its_language() -> None:
+    messages = {
+        "late": {"en": "{age:,.1f} h, {keep:keep} kept", "de": "{age:,.1f} h, {keep:keep} gehalten"},
+        "own": {"en": "{age:.1f} h"},
+    }
+    values_ = {"age": 1204.5, "keep": 84 * 30.4375}
+    assert sentence("late", messages, values_) == "1,204.5 h, 7 y kept"
+    assert sentence("late", messages, values_, "de") == "1.204,5 h, 7 J. gehalten"
+    assert sentence("own", messages, values_, "de") == "1204.5 h", "a sentence in English has English numbers"
+
+
+def test_a_german_report_says_why_the_gate_gave_its_code_in_german() -> None:
+    findings = [
+        replace(row, status=Status.UNKNOWN if number == 0 else Status.FAIL)
+        for number, row in enumerate(sample.results(6).findings[:4])
+    ]
+    late = replace(findings[1], waiver={"id": "W-7", "expired": True})
+    gaps = (Gap("vault", "/v", CoverageState.DENIED, "403"),)
+    judged = gate.judge([*findings, late], [], gaps, threshold="low")
+    made = view.build(replace(sample.results(6), gate=judged), view.Presentation(language="de"))
+    assert len(made.gate_reasons) == len(judged.reasons) >= 4
+    assert not any(reason.detail in made.gate_reasons for reason in judged.reasons)
+    assert any("W-7" in said for said in made.gate_reasons)
+    assert "Schwelle niedrig" in made.result

@@ -378,7 +378,7 @@ def _expected(report: Report) -> str | None:
     declared = report.run.scope.get("expect_subscriptions")
     if not declared and declared != 0:
         return None
-    return wording.number(len(declared)) if isinstance(declared, (list, tuple)) else str(declared)
+    return report.texts.numerals.number(len(declared)) if isinstance(declared, (list, tuple)) else str(declared)
 
 
 def _sections(texts: wording.Texts) -> Mapping[str, Section]:
