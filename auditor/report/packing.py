@@ -211,10 +211,7 @@ class _Packer:
             "pairs": self.pairs.get(rule.id, []),
             "references": [link for link in rule.references if link.startswith("https://")],
             "controls": self.report.cited[rule.id],
-            "params": [
-                f"{name.replace('_', ' ')} {wording.read_value('', value, self.texts)}"
-                for name, value in rule.params.items()
-            ],
+            "params": [values.parameter(name, value, self.texts) for name, value in rule.params.items()],
         }
 
     def _texts(self) -> dict[str, Any]:

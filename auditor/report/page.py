@@ -13,7 +13,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from auditor.errors import AuditorError, UsageError
-from auditor.report import causes, drawing, wording
+from auditor.report import causes, drawing, values, wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +76,7 @@ def environment(report: Report, drawable: frozenset[int] | None = None) -> jinja
         t=texts,
         _=texts.label,
         read_value=functools.partial(wording.read_value, texts=texts),
+        parameter=functools.partial(values.parameter, texts=texts),
         draw=drawing,
         picture=templates.picture,
         kind=functools.partial(causes.kind, texts=texts),

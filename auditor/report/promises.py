@@ -74,7 +74,7 @@ def promises(tiers: Sequence[TierDemand], machines: Sequence[Machine], texts: Te
                     demanded=demanded,
                     policy=_policy(held, kept, texts),
                     promised=_verdicts(held, _PROMISED_BY[kind]) if demanded is not None else None,
-                    delivered=_verdicts(held, _DELIVERED_BY[kind]),
+                    delivered=_verdicts(held, _DELIVERED_BY[kind]) if demanded is not None else None,
                     found=_found(held, kind, demanded, texts),
                 )
             )

@@ -61,6 +61,15 @@ def label(name: str, texts: Texts) -> str:
     return texts.get(f"values.{name}", _UNITS.sub("", name).replace("_", " "))
 
 
+def parameter(name: str, value: Any, texts: Texts) -> str:
+    """Tell a parameter of a rule in words."""
+    return texts(
+        "words.named",
+        name=texts.get(f"params.{name}", _UNITS.sub("", name).replace("_", " ")),
+        value=wording.read_value(name, value, texts),
+    )
+
+
 def pairs(rows: Sequence[Finding], texts: Texts) -> tuple[Pair, ...]:
     """Set what was demanded beside what was observed, over all rows of a block."""
     made = []
@@ -72,7 +81,9 @@ def pairs(rows: Sequence[Finding], texts: Texts) -> tuple[Pair, ...]:
             if slack and demanded in {"rpo_hours", "vault_rpo_hours"}:
                 limit += texts("values_limit.tolerance", value=slack)
             found = _range([row.evidence.get(observed) for row in rows], observed, "range", texts)
-            made.append(Pair(label(observed, texts), limit, found or texts("words.none")))
+            # A policy that keeps nothing was read; an age or a share that is not there was not.
+            absent = texts("words.none" if _KEPT.fullmatch(observed) else "words.not_recorded")
+            made.append(Pair(label(observed, texts), limit, found or absent))
     return tuple(made)
 
 
@@ -134,7 +145,8 @@ def own(row: Finding, names: Sequence[str], texts: Texts) -> str:
                 continue
         elif isinstance(value, str) and value in row.reason:
             continue
-        told.append(" ".join(_named(name, value, texts)))
+        named, said_value = _named(name, value, texts)
+        told.append(texts("words.named", name=named, value=said_value))
     return ", ".join(told)
 
 

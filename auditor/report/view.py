@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.model import Status, Subscription
 from auditor.report import annexes, controls, redact, wording
@@ -232,7 +232,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
     whole = completeness(results)
     labels = _labels(results)
     promised = promises(results.tiers, machines, texts)
-    statuses = {status: sum(rule.statuses.get(status, 0) for rule in rules) for status in Status}
+    statuses = _statuses(rules)
     numbers = {it.resource_id: annexes.vm_number(position) for position, it in enumerate(machines, start=1)}
     opinions, recovery = annexes.opinions(results, findings, numbers), annexes.recovery(results, findings)
     register = annexes.register(results, texts)
@@ -248,7 +248,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         statuses=statuses,
         promises=promised,
         actions=by_cause.actions(told, whole.unread, labels, texts),
-        changes=_changes(results, findings, texts),
+        changes=_changes(results.run, findings, texts),
         causes=told,
         told=sum(1 for row in findings if row.status in by_cause.TOLD),
         exemptions=by_cause.exemptions(findings, numbers, texts),
@@ -294,6 +294,69 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         signer=how.signer,
         pdf_all=how.pdf_all,
     )
+
+
+def of_framework(report: Report) -> Report:
+    """Narrow a report to the rules that test a control of the framework that it is made for, where it is for one.
+
+    What was read, and what the chapters on retention, Azure Policy, restore tests, costs and runs tell, stays whole.
+    """
+    if report.framework is None:
+        return report
+    only, texts = report.framework.rules, report.texts
+    rules = tuple(rule for rule in report.rules if rule.id in only)
+    findings = tuple(row for row in report.findings if row.rule in only)
+    machines = tuple(_under(only, it) for it in report.machines)
+    told = tuple(cause for cause in report.causes if cause.rule.id in only)
+    statuses = _statuses(rules)
+    judged = [machine for machine in machines if machine.excluded_code is None]
+    outcomes = [outcome(machine) for machine in judged]
+    clean = sum(it in {Status.PASS, Status.NOT_APPLICABLE} for it in outcomes)
+    waiting = outcomes.count(Status.NOT_YET_DUE)
+    failing = sum(Status.FAIL in machine.statuses.values() for machine in judged)
+    charts = (verdicts.outcomes(machines, texts), verdicts.severities(findings, texts), verdicts.areas(rules, texts))
+    return replace(
+        report,
+        headline=texts(
+            "framework.headline",
+            n=clean,
+            of=len(judged),
+            share=texts.numerals.share(clean, len(judged), "down"),
+            rules=len(rules),
+            whole=len(report.rules),
+            title=report.framework.title,
+            as_of=wording.moment(report.run.as_of),
+        )
+        + (texts("headline.not_due", n=waiting) if waiting else ""),
+        result=texts("framework.result", n=len(judged), fail=failing, title=report.framework.title),
+        figures=_figures(machines, statuses, texts),
+        charts={**report.charts, **{chart.key: chart for chart in charts}},
+        statuses=statuses,
+        actions=by_cause.actions(told, report.completeness.unread, report.subscription_labels, texts),
+        changes=_changes(report.run, findings, texts),
+        causes=told,
+        told=sum(cause.size for cause in told),
+        exemptions=tuple(it for it in report.exemptions if it.rule in only),
+        rules=rules,
+        findings=findings,
+        machines=machines,
+        snapshots=tuple(_under(only, it) for it in report.snapshots),
+        vaults=tuple(_under(only, it) for it in report.vaults),
+        policies=tuple(_under(only, it) for it in report.policies),
+        items=tuple(_under(only, it) for it in report.items),
+    )
+
+
+_Judged = TypeVar("_Judged", "Machine", "SnapshotRecord", "VaultRecord", "PolicyRecord", "ItemRecord")
+
+
+def _under(rules: frozenset[str], it: _Judged) -> _Judged:
+    """Give a resource with the verdicts of these rules alone."""
+    return replace(it, statuses={rule: status for rule, status in it.statuses.items() if rule in rules})
+
+
+def _statuses(rules: Sequence[RuleResult]) -> Mapping[Status, int]:
+    return {status: sum(rule.statuses.get(status, 0) for rule in rules) for status in Status}
 
 
 def _worded(rule: RuleResult, texts: Texts) -> RuleResult:
@@ -352,7 +415,7 @@ def _scope(scope: Mapping[str, Any], texts: Texts) -> tuple[tuple[str, str], ...
             shown = texts("words.none_named" if named else "words.all_visible")
         else:
             shown = texts("words.none" if isinstance(value, (list, tuple)) else "words.not_declared")
-        said.append((key.replace("_", " "), shown))
+        said.append((texts.get(f"scope.{key}", key.replace("_", " ")), shown))
     return tuple(said)
 
 
@@ -458,14 +521,14 @@ def _figures(machines: Sequence[Machine], statuses: Mapping[Status, int], texts:
     )
 
 
-def _changes(results: Results, findings: Sequence[Finding], texts: Texts) -> tuple[str, ...]:
+def _changes(run: Run, findings: Sequence[Finding], texts: Texts) -> tuple[str, ...]:
     failing = [row for row in findings if row.status is Status.FAIL]
-    new = sum(1 for row in failing if row.first_seen >= results.run.as_of)
+    new = sum(1 for row in failing if row.first_seen >= run.as_of)
     said = [texts("changes.first_seen", n=new, of=len(failing))] if failing else []
     marked = [row for row in failing if row.baseline is not None]
     if marked:
         said.append(texts("changes.baseline", n=sum(1 for row in marked if row.baseline == "new"), of=len(marked)))
-    overdue = [row for row in failing if row.due is not None and row.due < results.run.as_of.date()]
+    overdue = [row for row in failing if row.due is not None and row.due < run.as_of.date()]
     if overdue:
         said.append(texts("changes.overdue", n=len(overdue), of=len(failing)))
     return tuple(said)

@@ -57,6 +57,10 @@ class Texts:
             return fallback
         return str(node)
 
+    def control(self, framework: str, kind: str, control: str, fallback: str) -> str:
+        """Give what a translation says of a control: its ids have dots in them."""
+        return str(self._tree["controls"].get(framework, {}).get(kind, {}).get(control, fallback))
+
     def items(self, key: str) -> tuple[str, ...]:
         """Give the list of sentences under `key`."""
         return tuple(str(line) for line in self._node(key))
@@ -126,7 +130,8 @@ def read_value(name: str, value: Any, texts: Texts) -> str:  # noqa: PLR0911 - o
     if isinstance(value, (int, float)):
         return _measure(name, value, texts.numerals)
     if isinstance(value, list):
-        return "; ".join(read_value(name, inner, texts) for inner in value) or texts("words.none")
+        told = [read_value(name, inner, texts) for inner in value]
+        return ("; " if any("," in it for it in told) else ", ").join(told) or texts("words.none")
     if isinstance(value, dict) and set(value) == {"code", "severity"}:
         return f"{value['code']} ({value['severity']})"
     if isinstance(value, dict):

@@ -294,8 +294,8 @@ def sentence(
         code, values = "judged_by", {**values, "rule": code.partition(":")[2]}
     found = messages.get(code, code.replace("_", " "))
     text = found if isinstance(found, str) else found.get(language, found.get("en", code))
-    # A sentence that falls back to English keeps English numbers.
-    write = numerals.of(language if isinstance(found, str) or language in found else "en")
+    # A plain text is English, and so is what a sentence falls back to: numbers are written as the words are.
+    write = numerals.of(language if not isinstance(found, str) and language in found else "en")
 
     def fill(field: re.Match[str]) -> str:
         value = values.get(field[1])

@@ -72,7 +72,8 @@ def test_coverage_counts_active_protection_only_and_tells_the_least_covered_firs
     chart = coverage.by_subscription(machines, {"a": "Sub <A>", "b": "Sub B"}, TEXTS)
     assert _bars(chart) == {"Sub <A>": [2, 1, 3], "Sub B": [0, 0, 1]}
     assert chart.takeaway == (
-        "In 1 of 2 subscriptions every VM is protected; least in Sub <A>, with 3 of 6; for 1 VM it is not known"
+        "In 1 of 2 subscriptions with VMs judged every VM is protected; least in Sub <A>, with 3 of 6; "
+        "for 1 VM it is not known"
     )
     assert _bars(coverage.by_class(machines, TEXTS)) == {"prod": [2, 1, 3], "no class": [0, 0, 1]}
     assert coverage.by_class(machines[6:7], TEXTS).takeaway == "Every VM of the one class is protected"

@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import time
 from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,8 @@ def test_the_summary_fits_on_page_two(pages: list[str]) -> None:
 
 
 def test_the_contents_name_the_page_each_section_begins_on(pages: list[str]) -> None:
-    listed = re.findall(r"^ *(?:[0-9AB]+ {2,})?(\S[^\n]*?) {3,}page (\d+)$", pages[2], re.MULTILINE)
-    assert len(listed) == 16
+    listed = re.findall(r"^ *(?:[0-9ABC]+ {2,})?(\S[^\n]*?) {3,}page (\d+)$", pages[2], re.MULTILINE)
+    assert len(listed) == 17
     for title, number in listed:
         assert title in pages[int(number) - 1]
 
@@ -89,6 +90,7 @@ def test_sections_stand_in_the_order_auditors_expect(made: bytes) -> None:
         "Results", "Contents", "Basis of preparation", "Completeness and accuracy", "Demanded, promised, delivered",
         "Results by rule", "Findings", "Waivers", "Azure Policy, held against this audit",
         "Restore tests and runbooks", "Cost annex", "Control matrix", "Run register", "Population", "Method",
+            "Numbers behind the charts",
         "Sign-off", "How to verify this report",
     ]  # fmt: skip
 
@@ -412,3 +414,33 @@ def test_a_german_report_has_no_english_number(kind: str) -> None:
     assert not english
     assert re.search(r"\b\d\.\d{3} ", text)
     assert re.search(r"\d,\d %", text)
+
+
+def test_the_cover_says_first_how_many_vms_fail_unless_nothing_could_be_judged() -> None:
+    for kind, first in (("nasty", "result"), ("clean", "result"), ("unknown", "banner"), ("incomplete", "banner")):
+        made = view.build(sample.results(20, kind=kind))
+        cover = pdf.markup(made).partition('<section class="cover">')[2].partition("</section>")[0]
+        places = {name: cover.index(f'class="{name}') for name in ("result", "banner")}
+        assert min(places, key=lambda name: places[name]) == first
+        assert f'<p class="result">{html.escape(made.charts["outcomes"].takeaway)}</p>' in cover
+
+
+def test_the_cover_names_the_tenants_of_what_was_read() -> None:
+    results = sample.results(6)
+    read = tuple(replace(it, tenant_id=f"tenant-{n % 2}") for n, it in enumerate(results.subscriptions))
+    made = view.build(replace(results, subscriptions=read, run=replace(results.run, identity={})))
+    assert "<td>tenant-0, tenant-1</td>" in pdf.markup(made)
+    none = tuple(replace(it, tenant_id="") for it in results.subscriptions)
+    assert "<td>the-own</td>" in pdf.markup(
+        view.build(replace(results, subscriptions=none, run=replace(results.run, identity={"tenant_id": "the-own"})))
+    )
+
+
+def test_a_row_that_an_earlier_run_has_seen_says_since_when_and_the_others_that_they_are_new() -> None:
+    results = sample.results(24, hostile=False)
+    as_of = results.run.as_of
+    before = tuple(replace(row, first_seen=as_of - timedelta(days=7)) for row in results.findings)
+    assert "seen since 2026-11-15" in pdf.markup(view.build(replace(results, findings=before)))
+    fresh = pdf.markup(view.build(replace(results, findings=tuple(replace(it, first_seen=as_of) for it in before))))
+    assert "seen since" not in fresh
+    assert "; new<" in fresh

@@ -7,16 +7,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
+import duckdb
 import pytest
 
-from auditor import gate, numerals
+from auditor import assets, gate, numerals
+from auditor.document import load
 from auditor.model import CoverageState, Finding, FrameworkRef, Gap, Reconciliation, Severity, Status
 from auditor.report import causes, drawing, formats, remedy, values, view, wording
 from auditor.report.charts import Chart
 from auditor.report.templates import SHIPPED
-from auditor.rulebook import sentence
-from tests.formats import sample
+from auditor.rulebook import read, sentence
+from tests.formats import annexed, sample
 
+_NO_EVIDENCE = {"resource_id", "status", "reason", "severity", "matures_in_hours", "resource_name"}
 KINDS = ("nasty", "clean", "unknown", "incomplete", "empty")
 
 
@@ -421,3 +424,74 @@ def test_a_german_report_says_why_the_gate_gave_its_code_in_german() -> None:
     assert not any(reason.detail in made.gate_reasons for reason in judged.reasons)
     assert any("W-7" in said for said in made.gate_reasons)
     assert "Schwelle niedrig" in made.result
+
+
+def test_every_column_and_parameter_of_a_shipped_rule_has_a_label_in_both_languages() -> None:
+    for language in ("en", "de"):
+        texts = load(assets.templates() / f"texts.{language}.yaml").data
+        with duckdb.connect() as database:
+            for rule in read(whole=True).rules:
+                (told,) = database.execute("SELECT json_serialize_sql(?::VARCHAR)", [rule.file.sql]).fetchone() or ("",)
+                select = json.loads(told)["statements"][0]["node"]["select_list"]
+                names = {it["alias"] or it["column_names"][-1] for it in select}
+                named = {it for it in names if not it.endswith("_id")} - _NO_EVIDENCE
+                assert not named - texts["values"].keys(), (rule.id, language)
+                assert not rule.file.params.keys() - texts["params"].keys(), (rule.id, language)
+
+
+def test_an_age_that_was_not_read_is_not_told_as_none() -> None:
+    row = next(row for row in sample.results(24, hostile=False).findings if row.status is Status.FAIL)
+    late = replace(row, evidence={"rpo_hours": 24, "newest_point_age_hours": None})
+    (pair,) = values.pairs([late], SHIPPED.texts())
+    assert pair.observed == "not recorded"
+    short = replace(
+        row, rule="retention-daily-below-standard", evidence={"demanded_days": 30, "policy_daily_days": None}
+    )
+    (pair,) = values.pairs([short], SHIPPED.texts())
+    assert pair.observed == "none"
+
+
+def test_a_list_whose_parts_hold_commas_is_told_apart() -> None:
+    texts = SHIPPED.texts()
+    assert wording.read_value("parts", ["a", "b"], texts) == "a, b"
+    assert wording.read_value("tests", ["RT-1 by Ada, SAP", "RT-2"], texts) == "RT-1 by Ada, SAP; RT-2"
+
+
+def test_what_a_tier_does_not_demand_is_not_judged_as_delivered() -> None:
+    for it in view.build(sample.results(24)).promises:
+        assert (it.delivered is None) <= (it.demanded is None)
+        if it.demanded is None:
+            assert it.delivered is None
+
+
+def test_a_name_that_several_resources_bear_is_told_once_with_their_count() -> None:
+    row = next(row for row in sample.results(24, hostile=False).findings)
+    many = [
+        replace(row, status=Status.NOT_APPLICABLE, resource_id=f"/p/{number}", resource_name="DefaultPolicy")
+        for number in range(3)
+    ]
+    (it,) = causes.exemptions(many, {}, SHIPPED.texts())
+    assert (it.count, it.which) == (3, "DefaultPolicy (3)")
+
+
+def test_a_report_for_one_framework_counts_its_rules_alone() -> None:
+    results = annexed.results(40)
+    whole = view.build(results, view.Presentation(framework="iso_27001_2022"))
+    part = view.of_framework(whole)
+    assert whole.framework is not None
+    assert {rule.id for rule in part.rules} == whole.framework.rules
+    assert 0 < len(part.rules) < len(whole.rules)
+    fails = sum(row.status is Status.FAIL and row.rule in whole.framework.rules for row in whole.findings)
+    assert part.statuses[Status.FAIL] == fails < whole.statuses[Status.FAIL]
+    assert next(it for it in part.figures if it.key == Status.FAIL).count == fails
+    assert sum(bar.parts[0].value for bar in part.charts["severities"].bars) == fails
+    assert all(rule in whole.framework.rules for machine in part.machines for rule in machine.statuses)
+    assert all(
+        f"rule={rule.id}&" not in it.query for it in part.actions for rule in whole.rules if rule not in part.rules
+    )
+    assert (
+        f"{len(part.rules)} of {len(whole.rules)} rules that test controls of ISO/IEC 27001:2022 Annex A"
+        in part.headline
+    )
+    assert "in conformity" not in part.headline
+    assert view.of_framework(view.build(results)) == view.build(results)
