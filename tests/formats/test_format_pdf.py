@@ -278,7 +278,7 @@ def test_a_scope_that_names_nothing_is_all_that_is_visible() -> None:
     }
     text = pdf.markup(view.build(replace(made, run=replace(made.run, scope=scope))))
     assert text.count("<td>all visible (none named)</td>") == 2
-    assert '<tr><th scope="row">exclude subscriptions</th><td>none</td></tr>' in text
+    assert '<tr><th scope="row">subscriptions left out</th><td>none</td></tr>' in text
 
 
 def test_a_waiver_that_has_ended_stands_in_the_block_and_in_the_register() -> None:
@@ -318,7 +318,7 @@ def test_a_block_of_one_resource_gives_the_command_with_its_names_and_the_pairs(
     name = html.escape(shlex.quote(wording.visible(f"vm;{row.resource_name}")), quote=False)
     assert f"--vault-name rsv-01 -c {shlex.quote('iaasvmcontainer;')[:-1]}" in html.unescape(text)
     assert html.unescape(name) in html.unescape(text)
-    assert re.search(r"<td>age of the newest point \S+ [hd]; demanded at most 24 h</td>", text)
+    assert re.search(r"<td>age of the newest point: \S+ [hd]; demanded at most 24 h</td>", text)
     assert "newest point age hours" not in text
 
 

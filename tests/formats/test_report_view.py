@@ -263,8 +263,8 @@ def test_a_row_tells_only_what_its_sentence_and_its_block_do_not() -> None:
     ]
     texts = SHIPPED.texts()
     assert values.common(rows, texts) == (("vault", "v"),)
-    assert values.own(rows[0], values.differing(rows), texts) == "size 64 GiB"
-    assert values.own(rows[1], values.differing(rows), texts) == "size 32 GiB"
+    assert values.own(rows[0], values.differing(rows), texts) == "size: 64 GiB"
+    assert values.own(rows[1], values.differing(rows), texts) == "size: 32 GiB"
 
 
 @pytest.mark.parametrize("found", [True, False])
@@ -371,7 +371,7 @@ def test_an_end_that_lies_behind_is_told_as_one() -> None:
     texts = SHIPPED.texts()
     row = replace(sample.results(30).findings[0], evidence={"expires_in_hours": -133.68}, reason="")
     assert values.common([row], texts) == (("ended", "5.5 d ago"),)
-    assert values.own(row, ["expires_in_hours"], texts) == "ended 5.5 d ago"
+    assert values.own(row, ["expires_in_hours"], texts) == "ended: 5.5 d ago"
 
 
 @pytest.mark.parametrize(
