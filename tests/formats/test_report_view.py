@@ -484,7 +484,9 @@ def test_a_report_for_one_framework_counts_its_rules_alone() -> None:
     fails = sum(row.status is Status.FAIL and row.rule in whole.framework.rules for row in whole.findings)
     assert part.statuses[Status.FAIL] == fails < whole.statuses[Status.FAIL]
     assert next(it for it in part.figures if it.key == Status.FAIL).count == fails
-    assert sum(bar.parts[0].value for bar in part.charts["severities"].bars) == fails
+    severities = part.charts["severities"]
+    assert isinstance(severities, Chart)
+    assert sum(bar.parts[0].value for bar in severities.bars) == fails
     assert all(rule in whole.framework.rules for machine in part.machines for rule in machine.statuses)
     assert all(
         f"rule={rule.id}&" not in it.query for it in part.actions for rule in whole.rules if rule not in part.rules
