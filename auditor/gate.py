@@ -44,10 +44,11 @@ def judge(
         if by_severity[severity]:
             number = by_severity[severity]
             said = f"{number} {severity.value} {'finding' if number == 1 else 'findings'}, threshold {threshold}"
-            reasons.append(GateReason("findings", by_severity[severity], said))
+            reasons.append(GateReason("findings", number, said, (severity.value,)))
     if expired:
         names = sorted({str(f.waiver["id"]) for f in expired if f.waiver})
-        reasons.append(GateReason("waiver_expired", len(expired), f"expired waivers: {', '.join(names)}"))
+        said = f"expired waivers: {', '.join(names)}"
+        reasons.append(GateReason("waiver_expired", len(expired), said, tuple(names)))
     incomplete = _incomplete(findings, coverage, gaps, allowed_gaps)
     code = ExitCode.GATE if failing else ExitCode.INCOMPLETE if incomplete else ExitCode.OK
     return Gate(int(code), threshold, (*reasons, *incomplete))
@@ -61,12 +62,12 @@ def _incomplete(
     short = [row for row in lacking if not _accepted(allowed, row.table, row.subscription_id)]
     if short:
         what = sorted({row.table for row in short})
-        reasons.append(GateReason("coverage", len(short), f"not read completely: {', '.join(what)}"))
+        reasons.append(GateReason("coverage", len(short), f"not read completely: {', '.join(what)}", tuple(what)))
     open_gaps = [gap for gap in gaps if not _accepted(allowed, _table_of(gap), gap.subscription_id)]
     if open_gaps:
         what = sorted({_table_of(gap) for gap in open_gaps})
         said = f"single resources that could not be read: {', '.join(what)}"
-        reasons.append(GateReason("gaps", len(open_gaps), said))
+        reasons.append(GateReason("gaps", len(open_gaps), said, tuple(what)))
     # Verdicts that are unknown because of accepted gaps do not cause 3 either; without a gap they have another cause.
     forgiven = bool(lacking or gaps) and not short and not open_gaps
     unknown = sum(f.status is Status.UNKNOWN for f in findings)

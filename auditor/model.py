@@ -73,16 +73,6 @@ NOT_SAMPLED = "left out of the sample of --recovery-points"
 MONTH_DAYS, YEAR_DAYS = 30.4375, 365.25
 """Gregorian means: 84 months and 7 years are the same length."""
 
-
-def kept_for(days: float) -> str:
-    """Write a retention in the largest unit that is exact: `30 d`, `5 mo`, `7 y`."""
-    for unit, length in (("y", YEAR_DAYS), ("mo", MONTH_DAYS)):
-        count = round(days / length)
-        if count and abs(days - count * length) < 1e-6:  # noqa: PLR2004 - what a division leaves
-            return f"{count} {unit}"
-    return f"{days:,.2f}".rstrip("0").rstrip(".") + " d"
-
-
 CLOCK_TOLERANCE_SECONDS = 300.0
 """This machine's clock may differ so much from Azure's: ages are counted from it."""
 
@@ -540,6 +530,8 @@ class GateReason:
     code: str
     count: int
     detail: str
+    names: tuple[str, ...] = ()
+    """What the sentence names: a severity, waivers, tables."""
 
 
 @dataclass(frozen=True, slots=True)

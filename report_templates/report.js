@@ -19,7 +19,7 @@
   const seen = (text) => String(text).replace(HIDDEN, (c) => c === "\n" ? c : "[U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "]");
   const string = (number) => number < 0 ? null : D.strings[number];
   const fill = (text, ...values) => text.replace(/\{(\d)\}/g, (_, n) => values[n]);
-  const many = (n) => n.toLocaleString("en-US");
+  const many = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, T.thousands);
   const make = (tag, props = {}, ...children) => {
     const node = document.createElement(tag);
     for (const [key, value] of Object.entries(props)) {
@@ -31,7 +31,8 @@
     return node;
   };
   const statusWord = (number) => make("span", { class: "status word-" + T.statuses[number] }, make("span", { class: "shape shape-" + T.statuses[number] }), T.status[number]);
-  const hours = (value) => value === null ? T.nothing : value < 96 ? Math.floor(value * 100) / 100 + " h" : Math.floor(value / 24 * 100) / 100 + " d";
+  const cut = (value) => String(Math.floor(value * 100) / 100).replace(".", T.point);
+  const hours = (value) => value === null ? T.nothing : value < 96 ? cut(value) + " h" : cut(value / 24) + " d";
   // A name in a command comes from a stranger: it is quoted for the shell; what is not known is described in words.
   const quote = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : "'" + seen(text).replaceAll("\n", "[U+000A]").replaceAll("'", "'\"'\"'") + "'";
   const filled = (text, known, wrap) => text.replace(/\{(\w+)\}|<(vault-group|vault|container|item)>/g, (place, name, part) => {

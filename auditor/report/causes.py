@@ -183,7 +183,8 @@ def exemptions(findings: Iterable[Finding], numbers: Mapping[str, str], texts: T
 
 def _which(resources: Sequence[tuple[str, str]], texts: Texts) -> str:
     numbered = [number for number, _ in resources if number]
-    names = sorted(name for number, name in resources if not number)
+    named = Counter(name for number, name in resources if not number)
+    names = [name if count == 1 else f"{name} ({count})" for name, count in sorted(named.items())]
     return ", ".join(
         part for part in (spans(numbered, texts), _shortened(names, texts, _NAMED) if names else "") if part
     )

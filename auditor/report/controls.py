@@ -94,13 +94,13 @@ def part(
     return FrameworkPart(
         key=key,
         title=_title(key, frameworks, texts),
-        say=frameworks[key].say,
+        say=_say(key, frameworks, texts),
         controls=tuple(
             ControlPart(
                 row=row,
                 tests=tuple(known[rule] for rule in row.rules),
-                proves=frameworks[key].proves.get(row.control, ""),
-                lacks=frameworks[key].lacks.get(row.control, ""),
+                proves=texts.control(key, "proves", row.control, frameworks[key].proves.get(row.control, "")),
+                lacks=texts.control(key, "lacks", row.control, frameworks[key].lacks.get(row.control, "")),
             )
             for row in matrix(rules, frameworks, texts)
             if row.framework == key
@@ -140,9 +140,9 @@ def matrix(rules: Sequence[RuleResult], frameworks: Mapping[str, FrameworkRef], 
         ControlRow(
             framework=framework,
             framework_title=_title(framework, frameworks, texts),
-            say=frameworks[framework].say if framework in frameworks else "",
+            say=_say(framework, frameworks, texts),
             control=control,
-            title=frameworks[framework].titles.get(control, "") if framework in frameworks else "",
+            title=_subject(framework, control, frameworks, texts),
             verified=_verified(framework, control, frameworks),
             rules=tuple(rule.id for rule in supporting),
             statuses={status: sum(rule.statuses.get(status, 0) for rule in supporting) for status in Status},
@@ -169,6 +169,16 @@ def cited(
 def _title(framework: str, frameworks: Mapping[str, FrameworkRef], texts: Texts) -> str:
     own = frameworks[framework].name if framework in frameworks else framework
     return texts.get(f"frameworks.{framework}", own)
+
+
+def _say(framework: str, frameworks: Mapping[str, FrameworkRef], texts: Texts) -> str:
+    own = frameworks[framework].say if framework in frameworks else ""
+    return texts.get(f"controls.{framework}.say", own) if own else ""
+
+
+def _subject(framework: str, control: str, frameworks: Mapping[str, FrameworkRef], texts: Texts) -> str:
+    own = frameworks[framework].titles.get(control, "") if framework in frameworks else ""
+    return texts.control(framework, "titles", control, own) if own else ""
 
 
 def _verified(framework: str, control: str, frameworks: Mapping[str, FrameworkRef]) -> bool:

@@ -34,11 +34,11 @@ def fit(text: str, size: float, room: float) -> str:
     return text + "…"
 
 
-def spoken(bar: Bar, part: Part) -> str:
+def spoken(chart: Chart, bar: Bar, part: Part) -> str:
     """Write the label that stands beside a part of a bar."""
     if len(bar.parts) == 1:
-        return " · ".join((wording.number(part.value), *bar.notes))
-    return f"{wording.number(part.value)} {part.label}"
+        return " · ".join((chart.numerals.number(part.value), *bar.notes))
+    return f"{chart.numerals.number(part.value)} {part.label}"
 
 
 def keyed(chart: Chart) -> list[tuple[str, str]]:
@@ -46,14 +46,18 @@ def keyed(chart: Chart) -> list[tuple[str, str]]:
     if chart.each_whole:
         return [(part.key, part.label) for part in chart.shown]
     if len(chart.bars) == 1:
-        return [(part.key, spoken(chart.bars[0], part)) for part in chart.bars[0].parts if part.value]
+        return [(part.key, spoken(chart, chart.bars[0], part)) for part in chart.bars[0].parts if part.value]
     return []
 
 
 def said_width(chart: Chart, size: float) -> float:
     """Give the room that the labels of the fullest bar need."""
     rows = (
-        sum(wide([spoken(bar, part)], size) + (9 if part.key == "plain" else 20) for part in bar.parts if part.value)
+        sum(
+            wide([spoken(chart, bar, part)], size) + (9 if part.key == "plain" else 20)
+            for part in bar.parts
+            if part.value
+        )
         for bar in chart.bars
     )
     return max(rows, default=0.0)
@@ -165,7 +169,7 @@ def ends(chart: Trend, top: float, bottom: float) -> list[tuple[str, str, float]
     for index in sorted(range(len(heights)), key=lambda index: heights[index]):
         lowest = moved[index] = max(heights[index], lowest + _LINE)
     return [
-        (line.key, f"{wording.number(line.values[-1])} {line.label}", round(moved[index], 2))
+        (line.key, f"{chart.numerals.number(line.values[-1])} {line.label}", round(moved[index], 2))
         for index, line in enumerate(chart.lines)
     ]
 

@@ -118,11 +118,11 @@ def _machine(told: Explained, t: Texts) -> Iterator[tuple[str, str]]:
 
 
 def _hours(value: float | None, t: Texts) -> str:
-    return t("explain.no_time") if value is None else wording.age(value)
+    return t("explain.no_time") if value is None else t.numerals.age(value)
 
 
 def _kept(days: Mapping[str, float | None], t: Texts) -> str:
-    return ", ".join(f"{t(f'promises.kind.{kind}')} {wording.keep(d)}" for kind, d in days.items() if d is not None)
+    return ", ".join(f"{t(f'promises.kind.{kind}')} {t.numerals.keep(d)}" for kind, d in days.items() if d is not None)
 
 
 def _item(vm: Any, chain: Any, t: Texts) -> str:
@@ -157,9 +157,9 @@ def _points(told: Explained, t: Texts) -> str:
     text = t(
         "explain.points",
         n=chain["point_count"],
-        newest=wording.age(chain["newest_point_age_hours"]),
-        vaulted=wording.age(chain["newest_vaulted_point_age_hours"]),
-        oldest=wording.age(chain["oldest_point_age_hours"]),
+        newest=t.numerals.age(chain["newest_point_age_hours"]),
+        vaulted=t.numerals.age(chain["newest_vaulted_point_age_hours"]),
+        oldest=t.numerals.age(chain["oldest_point_age_hours"]),
     )
     if told.days:
         text += t("explain.missing_days", missing=told.days[1], of=told.days[0])

@@ -211,15 +211,14 @@ class _Packer:
             "pairs": self.pairs.get(rule.id, []),
             "references": [link for link in rule.references if link.startswith("https://")],
             "controls": self.report.cited[rule.id],
-            "params": [
-                f"{name.replace('_', ' ')} {wording.read_value('', value, self.texts)}"
-                for name, value in rule.params.items()
-            ],
+            "params": [values.parameter(name, value, self.texts) for name, value in rule.params.items()],
         }
 
     def _texts(self) -> dict[str, Any]:
         return {
             "statuses": [str(status) for status in STATUSES],
+            "thousands": self.texts.numerals.thousands,
+            "point": self.texts.numerals.point,
             "status": [self.texts(f"status.{status}") for status in STATUSES],
             "severity": [self.texts(f"severity.{severity}") for severity in Severity],
             "letters": {
@@ -234,7 +233,9 @@ class _Packer:
 
 def _retention(days: Any, texts: Texts) -> str:
     said = [
-        f"{texts.get('promises.kind.' + kind, kind)} {wording.keep(value)}" for kind, value in days.items() if value
+        f"{texts.get('promises.kind.' + kind, kind)} {texts.numerals.keep(value)}"
+        for kind, value in days.items()
+        if value
     ]
     return ", ".join(said) or texts("words.none")
 

@@ -14,7 +14,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from auditor.errors import AuditorError, UsageError
-from auditor.report import causes, drawing, wording
+from auditor.report import causes, drawing, values, wording
 from auditor.report.templates import Templates
 
 if TYPE_CHECKING:
@@ -72,13 +72,14 @@ def environment(report: Report, drawable: frozenset[int] | None = None) -> jinja
         finalize=_finalize(drawable),
     )
     made.filters.update(
-        n=wording.number,
+        n=texts.numerals.number,
         moment=wording.moment,
         instant=wording.instant,
-        age=wording.age,
-        keep=wording.keep,
+        age=texts.numerals.age,
+        keep=texts.numerals.keep,
         plain=wording.plain,
-        share=wording.share,
+        share=texts.numerals.share,
+        money=texts.numerals.money,
         tail=tail,
         fit=drawing.fit,
         narrow=narrow,
@@ -87,6 +88,7 @@ def environment(report: Report, drawable: frozenset[int] | None = None) -> jinja
         t=texts,
         _=texts.label,
         read_value=functools.partial(wording.read_value, texts=texts),
+        parameter=functools.partial(values.parameter, texts=texts),
         draw=drawing,
         picture=templates.picture,
         kind=functools.partial(causes.kind, texts=texts),

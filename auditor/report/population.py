@@ -51,7 +51,7 @@ def lists(report: Report) -> dict[str, list[tuple[str, str, str, str]]]:
 
     def kept(days: Mapping[str, float | None]) -> str:
         told = (
-            texts("population.kept", kind=texts(f"promises.kind.{kind}"), days=wording.keep(n))
+            texts("population.kept", kind=texts(f"promises.kind.{kind}"), days=texts.numerals.keep(n))
             for kind, n in days.items()
             if n is not None
         )
@@ -84,7 +84,7 @@ def lists(report: Report) -> dict[str, list[tuple[str, str, str, str]]]:
                     (
                         known(it.protection_state),
                         texts("population.of_vm", vm=report.numbers.get(it.vm_id or "", it.vm_id or wording.DASH)),
-                        wording.age(it.newest_point_age_hours),
+                        texts.numerals.age(it.newest_point_age_hours),
                     )
                 ),
             )
@@ -96,7 +96,7 @@ def lists(report: Report) -> dict[str, list[tuple[str, str, str, str]]]:
                 it.resource_group,
                 texts(
                     "population.snapshot",
-                    age=wording.age(it.age_hours),
+                    age=texts.numerals.age(it.age_hours),
                     size=wording.DASH if it.size_gib is None else it.size_gib,
                     sku=known(it.sku),
                     provenance=it.provenance,

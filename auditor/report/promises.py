@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auditor.model import Status
-from auditor.report import wording
 from auditor.report.charts import WORST_FIRST, points_unread
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def promises(tiers: Sequence[TierDemand], machines: Sequence[Machine], texts: Te
                     demanded=demanded,
                     policy=_policy(held, kept, texts),
                     promised=_verdicts(held, _PROMISED_BY[kind]) if demanded is not None else None,
-                    delivered=_verdicts(held, _DELIVERED_BY[kind]),
+                    delivered=_verdicts(held, _DELIVERED_BY[kind]) if demanded is not None else None,
                     found=_found(held, kind, demanded, texts),
                 )
             )
@@ -97,7 +96,7 @@ def _policy(machines: Sequence[Machine], kept: Sequence[float], texts: Texts) ->
     if blind == len(machines):
         return texts("promises.unread")
     said = (
-        texts("promises.lowest", lowest=wording.keep(min(kept)), n=len(kept), of=len(machines))
+        texts("promises.lowest", lowest=texts.numerals.keep(min(kept)), n=len(kept), of=len(machines))
         if kept
         else texts("promises.kept_by_none", of=len(machines))
     )
@@ -116,7 +115,7 @@ def _found(machines: Sequence[Machine], kind: str, demanded: float | None, texts
             "promises.days",
             n=expected - missing,
             of=expected,
-            share=wording.share(expected - missing, expected, "down"),
+            share=texts.numerals.share(expected - missing, expected, "down"),
         )
     if demanded is None:
         return texts("promises.not_demanded")
@@ -129,7 +128,7 @@ def _reach(machines: Sequence[Machine], demanded: float, texts: Texts) -> str:
     there = sum(1 for hours in ages if hours >= demanded * 24)
     blind = sum(1 for machine in machines if machine.oldest_point_age_hours is None and points_unread(machine))
     younger, none = len(ages) - there, len(machines) - len(ages) - blind
-    said = [texts("promises.reach", n=there, of=len(machines), days=wording.keep(demanded))]
+    said = [texts("promises.reach", n=there, of=len(machines), days=texts.numerals.keep(demanded))]
     if younger:
         said.append(texts("promises.younger", n=younger))
     if none:

@@ -81,7 +81,7 @@ def _all_vms(results: Results, whole: Completeness, texts: Texts) -> str:
 def _exclusions(results: Results, texts: Texts) -> str:
     population = next((it for it in results.population if it.resource_type == "vm"), None)
     codes = population.not_applicable if population else {}
-    listed = ", ".join(f"{texts.get(f'codes.{code}', code)} {wording.number(n)}" for code, n in codes.items())
+    listed = ", ".join(f"{texts.get(f'codes.{code}', code)} {texts.numerals.number(n)}" for code, n in codes.items())
     standard = results.run.standard
     left_out = [it.name or it.subscription_id for it in results.subscriptions if it.reading == "excluded"]
     return texts(

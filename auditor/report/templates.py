@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from auditor.document import Document, Key
 
-_OPEN: frozenset[Key] = frozenset({("values",), ("codes",), ("areas",), ("frameworks",), ("rules",)})
+_OPEN: frozenset[Key] = frozenset(
+    {("values",), ("codes",), ("areas",), ("frameworks",), ("rules",), ("params",), ("controls",)}
+)
 """Texts about what rules of one's own may bring along."""
 _TEMPLATES = frozenset({".html", ".css", ".js"})
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".svg"})

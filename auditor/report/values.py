@@ -29,7 +29,7 @@ _PAIRS = (
 
 _KEPT = re.compile(r"policy_(\w+)_days")
 _UNITS = re.compile(r"_(hours|days|gib|pct)$")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CODE = re.compile(r"[a-z]+(_[a-z]+)+")
 """A code that reads as words."""
 _SILENT = frozenset({"resource_name", "age_days", "matures_at"})
@@ -61,6 +61,15 @@ def label(name: str, texts: Texts) -> str:
     return texts.get(f"values.{name}", _UNITS.sub("", name).replace("_", " "))
 
 
+def parameter(name: str, value: Any, texts: Texts) -> str:
+    """Tell a parameter of a rule in words."""
+    return texts(
+        "words.named",
+        name=texts.get(f"params.{name}", _UNITS.sub("", name).replace("_", " ")),
+        value=wording.read_value(name, value, texts),
+    )
+
+
 def pairs(rows: Sequence[Finding], texts: Texts) -> tuple[Pair, ...]:
     """Set what was demanded beside what was observed, over all rows of a block."""
     made = []
@@ -72,7 +81,9 @@ def pairs(rows: Sequence[Finding], texts: Texts) -> tuple[Pair, ...]:
             if slack and demanded in {"rpo_hours", "vault_rpo_hours"}:
                 limit += texts("values_limit.tolerance", value=slack)
             found = _range([row.evidence.get(observed) for row in rows], observed, "range", texts)
-            made.append(Pair(label(observed, texts), limit, found or texts("words.none")))
+            # A policy that keeps nothing was read; an age or a share that is not there was not.
+            absent = texts("words.none" if _KEPT.fullmatch(observed) else "words.not_recorded")
+            made.append(Pair(label(observed, texts), limit, found or absent))
     return tuple(made)
 
 
@@ -86,8 +97,8 @@ def _range(values: Iterable[Any], name: str, several: str, texts: Texts) -> str:
 
 def _written(name: str, value: float, texts: Texts) -> str:
     if name.endswith("_hours"):
-        return wording.age(value)
-    return wording.keep(value) if name.endswith("_days") else wording.read_value(name, value, texts)
+        return texts.numerals.age(value)
+    return texts.numerals.keep(value) if name.endswith("_days") else wording.read_value(name, value, texts)
 
 
 def _said(name: str, value: Any, texts: Texts) -> str:
@@ -109,7 +120,7 @@ def common(rows: Sequence[Finding], texts: Texts) -> tuple[tuple[str, str], ...]
 def _named(name: str, value: Any, texts: Texts) -> tuple[str, str]:
     """Give a value's name and text; an end that lies behind is told as one."""
     if name == "expires_in_hours" and isinstance(value, (int, float)) and value < 0:
-        return texts("words.ended"), texts("words.ago", age=wording.age(-value))
+        return texts("words.ended"), texts("words.ago", age=texts.numerals.age(-value))
     return label(name, texts), _said(name, value, texts)
 
 
@@ -129,11 +140,13 @@ def own(row: Finding, names: Sequence[str], texts: Texts) -> str:
         if value is None:
             continue
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if said & {f"{value:.0f}", f"{value:.1f}", wording.percent(value).partition(" ")[0]}:
+            write = texts.numerals
+            if said & {f"{value:.0f}", write.written(f"{value:.1f}"), write.percent(value).partition(" ")[0]}:
                 continue
         elif isinstance(value, str) and value in row.reason:
             continue
-        told.append(" ".join(_named(name, value, texts)))
+        named, said_value = _named(name, value, texts)
+        told.append(texts("words.named", name=named, value=said_value))
     return ", ".join(told)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.model import Status, Subscription
 from auditor.report import annexes, controls, redact, wording
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Finding,
         Gap,
         Gate,
+        GateReason,
         IdleResponse,
         ItemRecord,
         LooserDemand,
@@ -62,15 +63,8 @@ class Figure:
     """What is counted: VMs or verdicts."""
     status: Status | None
     query: str
-    blind: int = 0
-    """Of these, how many could not be looked at."""
-
-    @property
-    def share(self) -> str:
-        """The share in percent, never rounded up to 100 %; no share where nothing could be looked at."""
-        if self.of and self.blind == self.of:
-            return "?"
-        return wording.share(self.count, self.of, "down" if self.status is None else "up")
+    share: str
+    """In percent, never rounded up to 100 %; no share where nothing could be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +94,8 @@ class Report:
 
     run: Run
     gate: Gate
+    gate_reasons: tuple[str, ...]
+    """Why the gate gave its exit code, in words."""
     headline: str
     """The result in one sentence."""
     result: str
@@ -231,13 +227,14 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
     whole = completeness(results)
     labels = _labels(results)
     promised = promises(results.tiers, machines, texts)
-    statuses = {status: sum(rule.statuses.get(status, 0) for rule in rules) for status in Status}
+    statuses = _statuses(rules)
     numbers = {it.resource_id: annexes.vm_number(position) for position, it in enumerate(machines, start=1)}
     opinions, recovery = annexes.opinions(results, findings, numbers), annexes.recovery(results, findings)
     register = annexes.register(results, texts)
     return Report(
         run=results.run,
         gate=results.gate,
+        gate_reasons=tuple(_gate_reason(it, texts) for it in results.gate.reasons),
         headline=_headline(results, machines, whole, texts),
         result=_result(results, machines, texts),
         evidence=_evidence(whole, texts),
@@ -246,7 +243,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         statuses=statuses,
         promises=promised,
         actions=by_cause.actions(told, whole.unread, labels, texts),
-        changes=_changes(results, findings, texts),
+        changes=_changes(results.run, findings, texts),
         causes=told,
         told=sum(1 for row in findings if row.status in by_cause.TOLD),
         exemptions=by_cause.exemptions(findings, numbers, texts),
@@ -289,6 +286,69 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         passes=results.passes,
         how=replace(how, redact_key=None),
     )
+
+
+def of_framework(report: Report) -> Report:
+    """Narrow a report to the rules that test a control of the framework that it is made for, where it is for one.
+
+    What was read, and what the chapters on retention, Azure Policy, restore tests, costs and runs tell, stays whole.
+    """
+    if report.framework is None:
+        return report
+    only, texts = report.framework.rules, report.texts
+    rules = tuple(rule for rule in report.rules if rule.id in only)
+    findings = tuple(row for row in report.findings if row.rule in only)
+    machines = tuple(_under(only, it) for it in report.machines)
+    told = tuple(cause for cause in report.causes if cause.rule.id in only)
+    statuses = _statuses(rules)
+    judged = [machine for machine in machines if machine.excluded_code is None]
+    outcomes = [outcome(machine) for machine in judged]
+    clean = sum(it in {Status.PASS, Status.NOT_APPLICABLE} for it in outcomes)
+    waiting = outcomes.count(Status.NOT_YET_DUE)
+    failing = sum(Status.FAIL in machine.statuses.values() for machine in judged)
+    charts = (verdicts.outcomes(machines, texts), verdicts.severities(findings, texts), verdicts.areas(rules, texts))
+    return replace(
+        report,
+        headline=texts(
+            "framework.headline",
+            n=clean,
+            of=len(judged),
+            share=texts.numerals.share(clean, len(judged), "down"),
+            rules=len(rules),
+            whole=len(report.rules),
+            title=report.framework.title,
+            as_of=wording.moment(report.run.as_of),
+        )
+        + (texts("headline.not_due", n=waiting) if waiting else ""),
+        result=texts("framework.result", n=len(judged), fail=failing, title=report.framework.title),
+        figures=_figures(machines, statuses, texts),
+        charts={**report.charts, **{chart.key: chart for chart in charts}},
+        statuses=statuses,
+        actions=by_cause.actions(told, report.completeness.unread, report.subscription_labels, texts),
+        changes=_changes(report.run, findings, texts),
+        causes=told,
+        told=sum(cause.size for cause in told),
+        exemptions=tuple(it for it in report.exemptions if it.rule in only),
+        rules=rules,
+        findings=findings,
+        machines=machines,
+        snapshots=tuple(_under(only, it) for it in report.snapshots),
+        vaults=tuple(_under(only, it) for it in report.vaults),
+        policies=tuple(_under(only, it) for it in report.policies),
+        items=tuple(_under(only, it) for it in report.items),
+    )
+
+
+_Judged = TypeVar("_Judged", "Machine", "SnapshotRecord", "VaultRecord", "PolicyRecord", "ItemRecord")
+
+
+def _under(rules: frozenset[str], it: _Judged) -> _Judged:
+    """Give a resource with the verdicts of these rules alone."""
+    return replace(it, statuses={rule: status for rule, status in it.statuses.items() if rule in rules})
+
+
+def _statuses(rules: Sequence[RuleResult]) -> Mapping[Status, int]:
+    return {status: sum(rule.statuses.get(status, 0) for rule in rules) for status in Status}
 
 
 def _worded(rule: RuleResult, texts: Texts) -> RuleResult:
@@ -347,7 +407,7 @@ def _scope(scope: Mapping[str, Any], texts: Texts) -> tuple[tuple[str, str], ...
             shown = texts("words.none_named" if named else "words.all_visible")
         else:
             shown = texts("words.none" if isinstance(value, (list, tuple)) else "words.not_declared")
-        said.append((key.replace("_", " "), shown))
+        said.append((texts.get(f"scope.{key}", key.replace("_", " ")), shown))
     return tuple(said)
 
 
@@ -381,7 +441,7 @@ def _headline(results: Results, machines: Sequence[Machine], whole: Completeness
         "headline.passed" if results.untested else "headline.conformity",
         n=clean,
         of=len(judged),
-        share=wording.share(clean, len(judged), "down"),
+        share=texts.numerals.share(clean, len(judged), "down"),
         rules=texts("headline.rules", n=len(results.rules)),
         standard=f"{standard.name} {standard.version}",
         as_of=wording.moment(results.run.as_of),
@@ -392,10 +452,21 @@ def _headline(results: Results, machines: Sequence[Machine], whole: Completeness
 def _result(results: Results, machines: Sequence[Machine], texts: Texts) -> str:
     judged = [machine for machine in machines if machine.excluded_code is None]
     failing = sum(Status.FAIL in machine.statuses.values() for machine in judged)
-    said = texts(f"result.gate_{results.gate.exit_code}", threshold=results.gate.threshold)
+    said = texts(f"result.gate_{results.gate.exit_code}", threshold=_severity(results.gate.threshold, texts))
     if not judged:
         return texts("result.none", gate=said)
     return texts("result.line", n=len(judged), fail=failing, gate=said)
+
+
+def _severity(name: str, texts: Texts) -> str:
+    """Give a severity, or a threshold that may be `none`, in words."""
+    return texts.get(f"severity.{name}", name)
+
+
+def _gate_reason(reason: GateReason, texts: Texts) -> str:
+    if reason.code not in texts.keys("gate"):
+        return reason.detail
+    return texts(f"gate.{reason.code}", n=reason.count, names=", ".join(_severity(it, texts) for it in reason.names))
 
 
 def _evidence(whole: Completeness, texts: Texts) -> str:
@@ -414,25 +485,42 @@ def _figures(machines: Sequence[Machine], statuses: Mapping[Status, int], texts:
     verdicts = sum(statuses.values())
     label = texts("figures.protected") + (texts("figures.blind", n=blind) if blind else "")
     vms, all_verdicts = texts("words.vms_judged"), texts("words.verdicts")
+    share = texts.numerals.share
     return (
-        Figure("protected", label, protected, len(judged), vms, None, "rule=vm-unprotected", blind),
+        Figure(
+            "protected",
+            label,
+            protected,
+            len(judged),
+            vms,
+            None,
+            "rule=vm-unprotected",
+            "?" if judged and blind == len(judged) else share(protected, len(judged), "down"),
+        ),
         *(
             Figure(
-                status, texts(f"figures.{status}"), statuses[status], verdicts, all_verdicts, status, f"status={status}"
+                status,
+                texts(f"figures.{status}"),
+                statuses[status],
+                verdicts,
+                all_verdicts,
+                status,
+                f"status={status}",
+                share(statuses[status], verdicts, "up"),
             )
             for status in by_cause.TOLD
         ),
     )
 
 
-def _changes(results: Results, findings: Sequence[Finding], texts: Texts) -> tuple[str, ...]:
+def _changes(run: Run, findings: Sequence[Finding], texts: Texts) -> tuple[str, ...]:
     failing = [row for row in findings if row.status is Status.FAIL]
-    new = sum(1 for row in failing if row.first_seen >= results.run.as_of)
+    new = sum(1 for row in failing if row.first_seen >= run.as_of)
     said = [texts("changes.first_seen", n=new, of=len(failing))] if failing else []
     marked = [row for row in failing if row.baseline is not None]
     if marked:
         said.append(texts("changes.baseline", n=sum(1 for row in marked if row.baseline == "new"), of=len(marked)))
-    overdue = [row for row in failing if row.due is not None and row.due < results.run.as_of.date()]
+    overdue = [row for row in failing if row.due is not None and row.due < run.as_of.date()]
     if overdue:
         said.append(texts("changes.overdue", n=len(overdue), of=len(failing)))
     return tuple(said)

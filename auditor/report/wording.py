@@ -8,14 +8,16 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from auditor.model import Status, kept_for
+from auditor import numerals
+from auditor.model import Status
+
+if TYPE_CHECKING:
+    from auditor.numerals import Numerals
 
 ENGLISH = "en"
-DASH = "\N{EN DASH}"
-"""What a printed table shows where there is no value."""
-
+DASH = numerals.DASH
 MARKS: Mapping[Status, str] = {
     Status.FAIL: "■",
     Status.UNKNOWN: "◆",
@@ -26,10 +28,6 @@ MARKS: Mapping[Status, str] = {
 }
 """A shape for each status, worst first, where there are no colours."""
 
-_HOURS_A_DAY = 24
-_HOURS_SHOWN_AS_HOURS = 96
-_DAYS_SHOWN_WHOLE = 10
-
 
 class Texts:
     """The sentences of one language, looked up by dotted key; a missing one is a bug and raises KeyError."""
@@ -38,17 +36,18 @@ class Texts:
         """Wrap the catalogue as read from its file."""
         self._tree = tree
         self.language = language
+        self.numerals = numerals.of(language)
 
     def __call__(self, key: str, **values: object) -> str:
         """Give the sentence `key` with `values` filled in; `n` chooses between its `one` and `other`."""
         node = self._node(key)
         if isinstance(node, Mapping):
             node = node["one" if values.get("n") == 1 else "other"]
-        return _filled(node, values)
+        return self._filled(node, values)
 
     def label(self, english: str, **values: object) -> str:
         """Give the short text that stands for `english` in the templates, with `values` filled in."""
-        return _filled(self._tree["labels"][english], values)
+        return self._filled(self._tree["labels"][english], values)
 
     def get(self, key: str, fallback: str) -> str:
         """Give the sentence `key`, or `fallback` where the catalogue has none (names given by users)."""
@@ -57,6 +56,10 @@ class Texts:
         except KeyError:
             return fallback
         return str(node)
+
+    def control(self, framework: str, kind: str, control: str, fallback: str) -> str:
+        """Give what a translation says of a control: its ids have dots in them."""
+        return str(self._tree["controls"].get(framework, {}).get(kind, {}).get(control, fallback))
 
     def items(self, key: str) -> tuple[str, ...]:
         """Give the list of sentences under `key`."""
@@ -76,32 +79,9 @@ class Texts:
             node = node[part]
         return node
 
-
-def _filled(sentence: object, values: Mapping[str, object]) -> str:
-    shown = {name: number(value) if type(value) is int else value for name, value in values.items()}
-    return str(sentence).format(**shown)
-
-
-def number(value: int) -> str:
-    """Write 1204 as 1,204."""
-    return f"{value:,}"
-
-
-def share(count: int, of: int, lean: Literal["down", "nearest", "up"] = "nearest") -> str:
-    """Write a share in percent with one decimal; 100 % means all and 0 % means none.
-
-    What is good leans down and what is bad leans up, so that rounding never flatters.
-    """
-    if of == 0:
-        return DASH
-    if count == of:
-        return "100 %"
-    if count == 0:
-        return "0 %"
-    tenths = (2000 * count + {"down": 0, "nearest": of, "up": 2 * of - 1}[lean]) // (2 * of)
-    if tenths == 0:
-        return "under 0.1 %"
-    return "over 99.9 %" if tenths == 1000 else f"{tenths // 10}.{tenths % 10} %"  # noqa: PLR2004 - a thousand tenths
+    def _filled(self, sentence: object, values: Mapping[str, object]) -> str:
+        write = self.numerals.number
+        return str(sentence).format(**{k: write(value) if type(value) is int else value for k, value in values.items()})
 
 
 def ends_on(waiver: Mapping[str, Any]) -> tuple[str, str]:
@@ -117,37 +97,6 @@ def moment(value: datetime) -> str:
 def instant(value: datetime) -> str:
     """Write a time for machines: 2026-11-22T06:00:00Z."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def decimal(value: float) -> str:
-    """Write a number with at most two decimals, cut towards zero, without trailing zeros."""
-    if not math.isfinite(value):
-        return str(value)
-    cut = Decimal(str(value)).quantize(Decimal("0.01"), rounding="ROUND_DOWN")
-    text = f"{cut:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def age(hours: float | None) -> str:
-    """Write an age: hours up to four days, days beyond, whole ones from ten on; a dash where there is none."""
-    if hours is None:
-        return DASH
-    if abs(hours) < _HOURS_SHOWN_AS_HOURS:
-        return f"{decimal(hours)} h"
-    days = hours / _HOURS_A_DAY
-    if abs(days) >= _DAYS_SHOWN_WHOLE:
-        return f"{number(int(days))} d"
-    return f"{decimal(int(days * 10) / 10)} d"
-
-
-def percent(value: float) -> str:
-    """Write a share of what is missing, with one decimal: it never looks smaller than it is."""
-    return f"{decimal(math.ceil(value * 10 - 1e-9) / 10)} %"
-
-
-def keep(days: float | None) -> str:
-    """Write a retention in the largest unit that is exact: 30 d, 5 mo, 7 y; a dash where there is none."""
-    return DASH if days is None else kept_for(days)
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one line a type
@@ -179,9 +128,10 @@ def read_value(name: str, value: Any, texts: Texts) -> str:  # noqa: PLR0911 - o
     if isinstance(value, bool):
         return texts("words.yes" if value else "words.no")
     if isinstance(value, (int, float)):
-        return _measure(name, value)
+        return _measure(name, value, texts.numerals)
     if isinstance(value, list):
-        return "; ".join(read_value(name, inner, texts) for inner in value) or texts("words.none")
+        told = [read_value(name, inner, texts) for inner in value]
+        return ("; " if any("," in it for it in told) else ", ").join(told) or texts("words.none")
     if isinstance(value, dict) and set(value) == {"code", "severity"}:
         return f"{value['code']} ({value['severity']})"
     if isinstance(value, dict):
@@ -189,14 +139,14 @@ def read_value(name: str, value: Any, texts: Texts) -> str:  # noqa: PLR0911 - o
     return str(value)
 
 
-def _measure(name: str, value: float) -> str:
+def _measure(name: str, value: float, write: Numerals) -> str:
     if name.endswith("_hours"):
-        return age(value)
+        return write.age(value)
     if name.endswith("_pct"):
-        return percent(value)
+        return write.percent(value)
     if name.endswith("_days"):
-        return keep(value)
-    return decimal(value) + (" GiB" if name.endswith("_gib") else "")
+        return write.keep(value)
+    return write.decimal(value) + (" GiB" if name.endswith("_gib") else "")
 
 
 _HARMLESS = re.compile(r"[\t\n\x20-\x7e\u00a0-\u00ac\u00ae-\u017f\u2010-\u2027\u2030-\u205e]*")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from auditor import assets
+from auditor import assets, numerals
 from auditor.document import Document, did_you_mean, load
 from auditor.errors import DocumentError, Fault, UsageError
-from auditor.model import Severity, Status, kept_for
+from auditor.model import Severity, Status
 from auditor.rulebook import frameworks
 
 if TYPE_CHECKING:
@@ -317,16 +317,18 @@ def sentence(
         code, values = "judged_by", {**values, "rule": code.partition(":")[2]}
     found = messages.get(code, code.replace("_", " "))
     text = found if isinstance(found, str) else found.get(language, found.get("en", code))
+    # A plain text is English, and so is what a sentence falls back to: numbers are written as the words are.
+    write = numerals.of(language if not isinstance(found, str) and language in found else "en")
 
     def fill(field: re.Match[str]) -> str:
         value = values.get(field[1])
         if value is None:
             return "unbekannt" if language == "de" else "unknown"
         if not field[2] or not isinstance(value, int | float):
-            return str(value)
+            return write.written(str(value)) if isinstance(value, float) else str(value)
         if field[1].endswith("_pct") and field[2] == ".1f":
             value = math.ceil(value * 10 - 1e-9) / 10  # as reports write a share: never smaller than it is
-        return kept_for(value) if field[2] == _KEPT else format(value, field[2])
+        return write.keep(value) if field[2] == _KEPT else write.written(format(value, field[2]))
 
     return _FIELD.sub(fill, text)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from auditor import numerals
 from auditor.model import CALENDAR_DAYS, Calendar, Status
-from auditor.report import drawing, page, view, wording
+from auditor.report import drawing, page, view
 from auditor.report.charts import Chart, HeatMap, Line, Trend, copies, coverage, points, trend
 from auditor.report.templates import SHIPPED
 from tests.formats import sample
@@ -71,7 +72,8 @@ def test_coverage_counts_active_protection_only_and_tells_the_least_covered_firs
     chart = coverage.by_subscription(machines, {"a": "Sub <A>", "b": "Sub B"}, TEXTS)
     assert _bars(chart) == {"Sub <A>": [2, 1, 3], "Sub B": [0, 0, 1]}
     assert chart.takeaway == (
-        "In 1 of 2 subscriptions every VM is protected; least in Sub <A>, with 3 of 6; for 1 VM it is not known"
+        "In 1 of 2 subscriptions with VMs judged every VM is protected; least in Sub <A>, with 3 of 6; "
+        "for 1 VM it is not known"
     )
     assert _bars(coverage.by_class(machines, TEXTS)) == {"prod": [2, 1, 3], "no class": [0, 0, 1]}
     assert coverage.by_class(machines[6:7], TEXTS).takeaway == "Every VM of the one class is protected"
@@ -161,7 +163,7 @@ def test_retention_charts_the_verdicts_that_the_table_tells() -> None:
         for word, verdicts in (("promised", row.promised), ("delivered", row.delivered)):
             if row.demanded is None or verdicts is None:
                 continue
-            name = f"{row.tier}, {row.kind} for {wording.keep(row.demanded)}: {word}"
+            name = f"{row.tier}, {row.kind} for {numerals.ENGLISH.keep(row.demanded)}: {word}"
             drawn = next(bar for bar in chart.bars if bar.name == name)
             told = {Status(part.key): part.value for part in drawn.parts if part.value}
             assert told == {s: n for s, n in verdicts.counts if s is not Status.NOT_APPLICABLE}

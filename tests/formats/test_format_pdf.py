@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import time
 from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from auditor.report.formats import pdf
 from auditor.signing import pades, reading
 from auditor.signing.pkcs12 import FileKey
 from tests import certificates
-from tests.formats import sample
+from tests.formats import annexed, sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,8 +77,8 @@ def test_the_summary_fits_on_page_two(pages: list[str]) -> None:
 
 
 def test_the_contents_name_the_page_each_section_begins_on(pages: list[str]) -> None:
-    listed = re.findall(r"^ *(?:[0-9AB]+ {2,})?(\S[^\n]*?) {3,}page (\d+)$", pages[2], re.MULTILINE)
-    assert len(listed) == 16
+    listed = re.findall(r"^ *(?:[0-9ABC]+ {2,})?(\S[^\n]*?) {3,}page (\d+)$", pages[2], re.MULTILINE)
+    assert len(listed) == 17
     for title, number in listed:
         assert title in pages[int(number) - 1]
 
@@ -89,6 +90,7 @@ def test_sections_stand_in_the_order_auditors_expect(made: bytes) -> None:
         "Results", "Contents", "Basis of preparation", "Completeness and accuracy", "Demanded, promised, delivered",
         "Results by rule", "Findings", "Waivers", "Azure Policy, held against this audit",
         "Restore tests and runbooks", "Cost annex", "Control matrix", "Run register", "Population", "Method",
+            "Numbers behind the charts",
         "Sign-off", "How to verify this report",
     ]  # fmt: skip
 
@@ -276,7 +278,7 @@ def test_a_scope_that_names_nothing_is_all_that_is_visible() -> None:
     }
     text = pdf.markup(view.build(replace(made, run=replace(made.run, scope=scope))))
     assert text.count("<td>all visible (none named)</td>") == 2
-    assert '<tr><th scope="row">exclude subscriptions</th><td>none</td></tr>' in text
+    assert '<tr><th scope="row">subscriptions left out</th><td>none</td></tr>' in text
 
 
 def test_a_waiver_that_has_ended_stands_in_the_block_and_in_the_register() -> None:
@@ -316,7 +318,7 @@ def test_a_block_of_one_resource_gives_the_command_with_its_names_and_the_pairs(
     name = html.escape(shlex.quote(wording.visible(f"vm;{row.resource_name}")), quote=False)
     assert f"--vault-name rsv-01 -c {shlex.quote('iaasvmcontainer;')[:-1]}" in html.unescape(text)
     assert html.unescape(name) in html.unescape(text)
-    assert re.search(r"<td>age of the newest point \S+ [hd]; demanded at most 24 h</td>", text)
+    assert re.search(r"<td>age of the newest point: \S+ [hd]; demanded at most 24 h</td>", text)
     assert "newest point age hours" not in text
 
 
@@ -395,3 +397,50 @@ def test_a_signed_report_conforms_to_pdf_a_and_pdf_ua(tmp_path: Path) -> None:
     assert [it.wrong for it in reading.check(signed, [certificates.root()]) if it.wrong] == []
     for flavour in verapdf.FLAVOURS:
         assert verapdf.faults(signed, flavour) == []
+
+
+@pytest.mark.parametrize("kind", ["pdf", "html"])
+def test_a_german_report_has_no_english_number(kind: str) -> None:
+    made = view.build(annexed.results(240), view.Presentation(language="de"))
+    text = pdf.markup(made) if kind == "pdf" else formats.find("html").render(made).decode()
+    text = re.sub(
+        r"<style>.*?</style>|<script.*?</script>|<svg.*?>|<(?:path|rect|line|circle|polyline|text)\b[^>]*>",
+        "",
+        text,
+        flags=re.DOTALL,
+    )
+    text = re.sub(r"<pre>.*?</pre>|<[^>]*>", " ", text, flags=re.DOTALL)
+    english = re.findall(r"\b\d{1,3},\d{3}\b(?!\d)|\d\.(?!\d{3}\b)\d+ (?:%|h\b|d\b|GiB|EUR)", text)
+    assert not english
+    assert re.search(r"\b\d\.\d{3} ", text)
+    assert re.search(r"\d,\d %", text)
+
+
+def test_the_cover_says_first_how_many_vms_fail_unless_nothing_could_be_judged() -> None:
+    for kind, first in (("nasty", "result"), ("clean", "result"), ("unknown", "banner"), ("incomplete", "banner")):
+        made = view.build(sample.results(20, kind=kind))
+        cover = pdf.markup(made).partition('<section class="cover">')[2].partition("</section>")[0]
+        places = {name: cover.index(f'class="{name}') for name in ("result", "banner")}
+        assert min(places, key=lambda name: places[name]) == first
+        assert f'<p class="result">{html.escape(made.charts["outcomes"].takeaway)}</p>' in cover
+
+
+def test_the_cover_names_the_tenants_of_what_was_read() -> None:
+    results = sample.results(6)
+    read = tuple(replace(it, tenant_id=f"tenant-{n % 2}") for n, it in enumerate(results.subscriptions))
+    made = view.build(replace(results, subscriptions=read, run=replace(results.run, identity={})))
+    assert "<td>tenant-0, tenant-1</td>" in pdf.markup(made)
+    none = tuple(replace(it, tenant_id="") for it in results.subscriptions)
+    assert "<td>the-own</td>" in pdf.markup(
+        view.build(replace(results, subscriptions=none, run=replace(results.run, identity={"tenant_id": "the-own"})))
+    )
+
+
+def test_a_row_that_an_earlier_run_has_seen_says_since_when_and_the_others_that_they_are_new() -> None:
+    results = sample.results(24, hostile=False)
+    as_of = results.run.as_of
+    before = tuple(replace(row, first_seen=as_of - timedelta(days=7)) for row in results.findings)
+    assert "seen since 2026-11-15" in pdf.markup(view.build(replace(results, findings=before)))
+    fresh = pdf.markup(view.build(replace(results, findings=tuple(replace(it, first_seen=as_of) for it in before))))
+    assert "seen since" not in fresh
+    assert "; new<" in fresh

@@ -266,7 +266,7 @@ def test_how_many_of_a_block_are_shown_is_said_before_its_table(monkeypatch: pyt
     monkeypatch.setattr(pdf, "MOST_FINDINGS", 20)
     text = pdf.markup(view.build(sample.results(60)))
     block = next(it for it in text.split('<div class="finding">') if re.search(r">\d+ of \d+ shown\.<", it))
-    assert block.index("shown.<") < block.index('<table class="rows">')
+    assert block.index("shown.<") < block.index('<table class="rows tight">')
 
 
 def test_verapdf_finds_no_fault_in_two_thousand_findings_laid_out_in_parts() -> None:

@@ -7,14 +7,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
+import duckdb
 import pytest
 
-from auditor.model import Finding, FrameworkRef, Reconciliation, Severity, Status
+from auditor import assets, gate, numerals
+from auditor.document import load
+from auditor.model import CoverageState, Finding, FrameworkRef, Gap, Reconciliation, Severity, Status
 from auditor.report import causes, drawing, formats, remedy, values, view, wording
 from auditor.report.charts import Chart
 from auditor.report.templates import SHIPPED
-from tests.formats import sample
+from auditor.rulebook import read, sentence
+from tests.formats import annexed, sample
 
+_NO_EVIDENCE = {"resource_id", "status", "reason", "severity", "matures_in_hours", "resource_name"}
 KINDS = ("nasty", "clean", "unknown", "incomplete", "empty")
 
 
@@ -159,7 +164,8 @@ def test_what_must_be_said_beside_a_framework_stands_in_the_page_too() -> None:
     ],
 )
 def test_a_share_of_what_is_good_leans_down_and_of_what_is_bad_up(count: int, of: int, said: tuple[str, ...]) -> None:
-    assert (wording.share(count, of, "down"), wording.share(count, of), wording.share(count, of, "up")) == said
+    write = numerals.ENGLISH
+    assert (write.share(count, of, "down"), write.share(count, of), write.share(count, of, "up")) == said
 
 
 def test_no_figure_and_no_takeaway_flatters() -> None:
@@ -257,8 +263,8 @@ def test_a_row_tells_only_what_its_sentence_and_its_block_do_not() -> None:
     ]
     texts = SHIPPED.texts()
     assert values.common(rows, texts) == (("vault", "v"),)
-    assert values.own(rows[0], values.differing(rows), texts) == "size 64 GiB"
-    assert values.own(rows[1], values.differing(rows), texts) == "size 32 GiB"
+    assert values.own(rows[0], values.differing(rows), texts) == "size: 64 GiB"
+    assert values.own(rows[1], values.differing(rows), texts) == "size: 32 GiB"
 
 
 @pytest.mark.parametrize("found", [True, False])
@@ -286,7 +292,7 @@ def test_info_has_a_bar_only_where_there_is_something_of_it(found: bool) -> None
     ],
 )
 def test_an_age_is_cut_not_rounded(hours: float | None, said: str) -> None:
-    assert wording.age(hours) == said
+    assert numerals.ENGLISH.age(hours) == said
 
 
 @pytest.mark.parametrize(
@@ -294,7 +300,7 @@ def test_an_age_is_cut_not_rounded(hours: float | None, said: str) -> None:
     [(30, "30 d"), (84, "84 d"), (84 * 30.4375, "7 y"), (60 * 30.4375 + 30.4375, "61 mo"), (365.25, "1 y")],
 )
 def test_a_retention_is_written_in_the_largest_exact_unit(days: float, said: str) -> None:
-    assert wording.keep(days) == said
+    assert numerals.ENGLISH.keep(days) == said
 
 
 def test_times_are_shown_in_utc_whatever_zone_they_carry() -> None:
@@ -365,7 +371,7 @@ def test_an_end_that_lies_behind_is_told_as_one() -> None:
     texts = SHIPPED.texts()
     row = replace(sample.results(30).findings[0], evidence={"expires_in_hours": -133.68}, reason="")
     assert values.common([row], texts) == (("ended", "5.5 d ago"),)
-    assert values.own(row, ["expires_in_hours"], texts) == "ended 5.5 d ago"
+    assert values.own(row, ["expires_in_hours"], texts) == "ended: 5.5 d ago"
 
 
 @pytest.mark.parametrize(
@@ -378,3 +384,116 @@ def test_the_result_is_one_line(code: int, said: str) -> None:
     failing = sum(Status.FAIL in it.statuses.values() for it in judged)
     line = f"{len(judged)} VMs judged, {failing} with a fail; the gate {said} (exit {code}, threshold medium)."
     assert shown.result == line
+
+
+def test_each_language_writes_its_own_numbers() -> None:
+    german = numerals.of("de")
+    assert german.number(1_204_567) == "1.204.567"
+    assert german.share(1, 8) == "12,5 %"
+    assert german.share(1, 100_000, "down") == "unter 0,1 %"
+    assert german.age(24.01) == "24,01 h"
+    assert german.age(20_872.62 * 24) == "20.872 d"
+    assert german.keep(84 * 30.4375) == "7 J."
+    assert german.keep(61 * 30.4375) == "61 Mon."
+    assert german.money(1204.5, "EUR") == "1.204,50 EUR"
+    assert SHIPPED.texts("de")("charts.days.said", n=1_204, of=2_000) == "1.204 von 2.000 fehlen"
+    assert numerals.of("xx") is numerals.ENGLISH
+
+
+def test_a_rules_sentence_has_the_numbers_of_its_language() -> None:
+    messages = {
+        "late": {"en": "{age:,.1f} h, {keep:keep} kept", "de": "{age:,.1f} h, {keep:keep} gehalten"},
+        "own": {"en": "{age:.1f} h"},
+    }
+    values_ = {"age": 1204.5, "keep": 84 * 30.4375}
+    assert sentence("late", messages, values_) == "1,204.5 h, 7 y kept"
+    assert sentence("late", messages, values_, "de") == "1.204,5 h, 7 J. gehalten"
+    assert sentence("own", messages, values_, "de") == "1204.5 h", "a sentence in English has English numbers"
+
+
+def test_a_german_report_says_why_the_gate_gave_its_code_in_german() -> None:
+    findings = [
+        replace(row, status=Status.UNKNOWN if number == 0 else Status.FAIL)
+        for number, row in enumerate(sample.results(6).findings[:4])
+    ]
+    late = replace(findings[1], waiver={"id": "W-7", "expired": True})
+    gaps = (Gap("vault", "/v", CoverageState.DENIED, "403"),)
+    judged = gate.judge([*findings, late], [], gaps, threshold="low")
+    made = view.build(replace(sample.results(6), gate=judged), view.Presentation(language="de"))
+    assert len(made.gate_reasons) == len(judged.reasons) >= 4
+    assert not any(reason.detail in made.gate_reasons for reason in judged.reasons)
+    assert any("W-7" in said for said in made.gate_reasons)
+    assert "Schwelle niedrig" in made.result
+
+
+def test_every_column_and_parameter_of_a_shipped_rule_has_a_label_in_both_languages() -> None:
+    for language in ("en", "de"):
+        texts = load(assets.templates() / f"texts.{language}.yaml").data
+        with duckdb.connect() as database:
+            for rule in read(whole=True).rules:
+                (told,) = database.execute("SELECT json_serialize_sql(?::VARCHAR)", [rule.file.sql]).fetchone() or ("",)
+                select = json.loads(told)["statements"][0]["node"]["select_list"]
+                names = {it["alias"] or it["column_names"][-1] for it in select}
+                named = {it for it in names if not it.endswith("_id")} - _NO_EVIDENCE
+                assert not named - texts["values"].keys(), (rule.id, language)
+                assert not rule.file.params.keys() - texts["params"].keys(), (rule.id, language)
+
+
+def test_an_age_that_was_not_read_is_not_told_as_none() -> None:
+    row = next(row for row in sample.results(24, hostile=False).findings if row.status is Status.FAIL)
+    late = replace(row, evidence={"rpo_hours": 24, "newest_point_age_hours": None})
+    (pair,) = values.pairs([late], SHIPPED.texts())
+    assert pair.observed == "not recorded"
+    short = replace(
+        row, rule="retention-daily-below-standard", evidence={"demanded_days": 30, "policy_daily_days": None}
+    )
+    (pair,) = values.pairs([short], SHIPPED.texts())
+    assert pair.observed == "none"
+
+
+def test_a_list_whose_parts_hold_commas_is_told_apart() -> None:
+    texts = SHIPPED.texts()
+    assert wording.read_value("parts", ["a", "b"], texts) == "a, b"
+    assert wording.read_value("tests", ["RT-1 by Ada, SAP", "RT-2"], texts) == "RT-1 by Ada, SAP; RT-2"
+
+
+def test_what_a_tier_does_not_demand_is_not_judged_as_delivered() -> None:
+    for it in view.build(sample.results(24)).promises:
+        assert (it.delivered is None) <= (it.demanded is None)
+        if it.demanded is None:
+            assert it.delivered is None
+
+
+def test_a_name_that_several_resources_bear_is_told_once_with_their_count() -> None:
+    row = next(row for row in sample.results(24, hostile=False).findings)
+    many = [
+        replace(row, status=Status.NOT_APPLICABLE, resource_id=f"/p/{number}", resource_name="DefaultPolicy")
+        for number in range(3)
+    ]
+    (it,) = causes.exemptions(many, {}, SHIPPED.texts())
+    assert (it.count, it.which) == (3, "DefaultPolicy (3)")
+
+
+def test_a_report_for_one_framework_counts_its_rules_alone() -> None:
+    results = annexed.results(40)
+    whole = view.build(results, view.Presentation(framework="iso_27001_2022"))
+    part = view.of_framework(whole)
+    assert whole.framework is not None
+    assert {rule.id for rule in part.rules} == whole.framework.rules
+    assert 0 < len(part.rules) < len(whole.rules)
+    fails = sum(row.status is Status.FAIL and row.rule in whole.framework.rules for row in whole.findings)
+    assert part.statuses[Status.FAIL] == fails < whole.statuses[Status.FAIL]
+    assert next(it for it in part.figures if it.key == Status.FAIL).count == fails
+    severities = part.charts["severities"]
+    assert isinstance(severities, Chart)
+    assert sum(bar.parts[0].value for bar in severities.bars) == fails
+    assert all(rule in whole.framework.rules for machine in part.machines for rule in machine.statuses)
+    assert all(
+        f"rule={rule.id}&" not in it.query for it in part.actions for rule in whole.rules if rule not in part.rules
+    )
+    assert (
+        f"{len(part.rules)} of {len(whole.rules)} rules that test controls of ISO/IEC 27001:2022 Annex A"
+        in part.headline
+    )
+    assert "in conformity" not in part.headline
+    assert view.of_framework(view.build(results)) == view.build(results)

@@ -88,7 +88,7 @@ def test_german_says_all_that_english_says_with_the_same_places() -> None:
     rules = german.pop("rules")
     assert set(rules) == ours
     assert all(set(said) == {"title", "rationale"} for said in rules.values())
-    del english["rules"]
+    del english["rules"], english["controls"], german["controls"]  # see test_frameworks
     assert leaves(german) == leaves(english)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditor import assets, rulebook, standard
+from auditor.document import load
 from auditor.errors import DocumentError
 from auditor.rulebook import frameworks, pages
 from auditor.rulebook.frameworks import Mark
@@ -138,3 +139,10 @@ def test_the_page_has_every_control_with_its_rules() -> None:
             assert f"\n| {control.id} | {control.title} |" in text
     line = next(line for line in text.splitlines() if line.startswith("| CP-9 |"))
     assert "[vm-unprotected](rules/vm-unprotected.md)" in line
+
+
+def test_each_shipped_control_has_its_subject_in_german() -> None:
+    german = load(assets.templates() / "texts.de.yaml").data["controls"]
+    shipped = {key: it.file for key, it in frameworks.read().items()}
+    assert {key: set(it.by_id) for key, it in shipped.items()} == {key: set(it["titles"]) for key, it in german.items()}
+    assert all(german[key]["say"] for key, it in shipped.items() if it.say)

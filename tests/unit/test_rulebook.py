@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -281,6 +282,7 @@ def test_each_step_of_a_fix_is_a_command_or_a_comment() -> None:
     for rule in rulebook.read(whole=True).rules:
         for step in remedy.steps(rule.file.remediation.get("az", "")).splitlines():
             assert step.startswith(("az ", "sha256sum ", "# ")), f"{rule.id}: {step}"
+            assert not re.search(r"\{\w+:,?\.\d", step), f"{rule.id}: a fix is filled in with names, not with numbers"
 
 
 def test_sentences_fill_in_values_and_never_break() -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from auditor.model import Status
-from auditor.report import wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date, datetime
 
     from auditor.model import Machine
+    from auditor.numerals import Numerals
 
 WORST_FIRST = (
     Status.FAIL,
@@ -80,6 +80,7 @@ class Chart:
     head: str
     """Heading of the label column in the data table."""
     bars: tuple[Bar, ...]
+    numerals: Numerals
     each_whole: bool = False
     """True where every bar is drawn at full length, as shares of its own total."""
     noted: tuple[str, ...] = ()
@@ -106,7 +107,8 @@ class Chart:
     def table(self) -> Table:
         """The numbers, a row a bar."""
         columns = tuple(dict.fromkeys(part.label for bar in self.bars for part in bar.parts))
-        rows = tuple((bar.name, *(wording.number(part.value) for part in bar.parts), *bar.notes) for bar in self.bars)
+        write = self.numerals.number
+        rows = tuple((bar.name, *(write(part.value) for part in bar.parts), *bar.notes) for bar in self.bars)
         return Table(self.head, columns + self.noted, rows)
 
 
@@ -140,6 +142,7 @@ class HeatMap:
     first: date | None
     """The oldest day."""
     strips: tuple[Strip, ...]
+    numerals: Numerals
 
     @property
     def drawn(self) -> bool:
@@ -149,7 +152,7 @@ class HeatMap:
     @property
     def table(self) -> Table:
         """The numbers, a row a line."""
-        rows = ((it.label, *map(wording.number, (it.promised, it.missing, it.longest))) for it in self.strips)
+        rows = ((it.label, *map(self.numerals.number, (it.promised, it.missing, it.longest))) for it in self.strips)
         return Table(self.head, self.columns, tuple(rows))
 
 
@@ -179,6 +182,7 @@ class Trend:
     """Why a run is no part of the trend, "" where it is."""
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    numerals: Numerals
 
     @property
     def drawn(self) -> bool:

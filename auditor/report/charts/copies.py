@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditor.report import wording
 from auditor.report.charts import Bar, Chart, Part
 
 if TYPE_CHECKING:
@@ -33,11 +32,12 @@ def ages(snapshots: Sequence[SnapshotRecord], tiers: Sequence[TierDemand], curre
             Bar(
                 texts(f"charts.snapshots.bands.{name}"),
                 (Part("unknown" if name == "unknown" else "plain", texts("charts.snapshots.unit"), len(held)),),
-                (_size(held), *([_cost(held, currency, texts)] if priced else [])),
+                (_size(held, texts), *([_cost(held, currency, texts)] if priced else [])),
             )
             for name, held in groups.items()
             if snapshots and (held or name != "unknown")
         ),
+        numerals=texts.numerals,
         noted=noted if priced else noted[:1],
     )
 
@@ -48,14 +48,14 @@ def _band(snapshot: SnapshotRecord) -> str:
     return next((f"d{days}" for days in _BANDS if snapshot.age_hours <= days * 24), "older")
 
 
-def _size(snapshots: Sequence[SnapshotRecord]) -> str:
-    return f"{wording.number(sum(it.size_gib or 0 for it in snapshots))} GiB"
+def _size(snapshots: Sequence[SnapshotRecord], texts: Texts) -> str:
+    return f"{texts.numerals.number(sum(it.size_gib or 0 for it in snapshots))} GiB"
 
 
 def _cost(snapshots: Sequence[SnapshotRecord], currency: str, texts: Texts) -> str:
     """Say what is paid a month at most, and for how many the standard has no price."""
     known = [it.month_cost for it in snapshots if it.month_cost is not None]
-    said = f"{sum(known):,.2f} {currency}"
+    said = texts.numerals.money(sum(known), currency)
     lacking = len(snapshots) - len(known)
     return said + (texts("charts.snapshots.lacking", n=lacking) if lacking else "")
 
@@ -65,6 +65,8 @@ def _takeaway(snapshots: Sequence[SnapshotRecord], tiers: Sequence[TierDemand], 
         return texts("charts.snapshots.none")
     longest = max((it.snapshot_daily_keep_days or 0 for it in tiers if it.vm_count), default=0) or _BANDS[0]
     old = [it for it in snapshots if it.age_hours is not None and it.age_hours > longest * 24]
-    said = texts("charts.snapshots.old", n=len(old), of=len(snapshots), days=wording.keep(longest), size=_size(old))
+    said = texts(
+        "charts.snapshots.old", n=len(old), of=len(snapshots), days=texts.numerals.keep(longest), size=_size(old, texts)
+    )
     costs = [it.month_cost for it in old if it.month_cost is not None]
-    return said + (texts("charts.snapshots.paid", cost=f"{sum(costs):,.2f} {currency}") if costs else "")
+    return said + (texts("charts.snapshots.paid", cost=texts.numerals.money(sum(costs), currency)) if costs else "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from auditor.report import wording
 from auditor.report.charts import Bar, Chart, Part, judged
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ def _chart(key: str, placed: Iterable[tuple[Machine, str]], texts: Texts) -> Cha
         description=texts("charts.coverage.description"),
         head=texts(f"charts.{key}.head"),
         bars=tuple(bars),
+        numerals=texts.numerals,
         each_whole=True,
     )
 
@@ -78,7 +78,7 @@ def _takeaway(key: str, groups: Mapping[str, Sequence[str]], worst: Sequence[str
         n=whole,
         of=len(groups),
         name=worst[0],
-        there=wording.number(least.count("protected")),
-        vms=wording.number(len(least)),
+        there=texts.numerals.number(least.count("protected")),
+        vms=texts.numerals.number(len(least)),
     )
     return said + (texts("charts.coverage.blind", n=blind) if blind else "")

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from auditor.model import CALENDAR_DAYS, Status
-from auditor.report import wording
 from auditor.report.charts import WORST_FIRST, Bar, Chart, HeatMap, Part, Strip, judged, points_unread
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def freshness(machines: Sequence[Machine], tiers: Sequence[TierDemand], texts: T
     young = counts["h24"]
     demands = sorted({tier.rpo_hours for tier in tiers if tier.vm_count and tier.rpo_hours is not None})
     takeaway = (
-        texts("charts.freshness.young", n=young, of=len(held), share=wording.share(young, len(held), "down"))
+        texts("charts.freshness.young", n=young, of=len(held), share=texts.numerals.share(young, len(held), "down"))
         if held
         else texts("charts.freshness.none")
     )
@@ -39,7 +38,9 @@ def freshness(machines: Sequence[Machine], tiers: Sequence[TierDemand], texts: T
         takeaway += texts("charts.freshness.blind", n=counts["unknown"])
     described = texts("charts.freshness.description")
     if demands:
-        described += " " + texts("charts.freshness.demand", ages=", ".join(wording.age(hours) for hours in demands))
+        described += " " + texts(
+            "charts.freshness.demand", ages=", ".join(texts.numerals.age(hours) for hours in demands)
+        )
     names = [f"h{hours}" for hours in _BANDS] + ["older", "none", "unknown"]
     return Chart(
         key="freshness",
@@ -53,6 +54,7 @@ def freshness(machines: Sequence[Machine], tiers: Sequence[TierDemand], texts: T
             )
             for name in names
         ),
+        numerals=texts.numerals,
     )
 
 
@@ -72,7 +74,7 @@ def retention(promises: Sequence[Promise], texts: Texts) -> Chart:
             "charts.retention.demand",
             tier=row.tier,
             kind=texts(f"promises.kind.{row.kind}"),
-            keep=wording.keep(row.demanded),
+            keep=texts.numerals.keep(row.demanded),
         )
         for word, verdicts in (("promised", row.promised), ("delivered", row.delivered)):
             counts = _applying(verdicts)
@@ -86,6 +88,7 @@ def retention(promises: Sequence[Promise], texts: Texts) -> Chart:
         description=texts("charts.retention.description"),
         head=texts("charts.retention.head"),
         bars=tuple(bars),
+        numerals=texts.numerals,
         each_whole=True,
     )
 
@@ -121,7 +124,7 @@ def days(machines: Sequence[Machine], texts: Texts) -> HeatMap:
     count = _window(held, last) if last else 0
     strips = [_everyone([calendar for _, calendar in held], last, count, texts)] if last else []
     strips += [_own(machine, calendar, last, count, texts) for machine, calendar in lacking[:MOST_MACHINES] if last]
-    share = wording.share(promised - missing, promised, "down")
+    share = texts.numerals.share(promised - missing, promised, "down")
     return HeatMap(
         key="days",
         takeaway=texts("charts.days.there", n=promised - missing, of=promised, share=share)
@@ -133,6 +136,7 @@ def days(machines: Sequence[Machine], texts: Texts) -> HeatMap:
         columns=(texts("charts.days.promised"), texts("charts.days.missing"), texts("charts.days.longest")),
         first=last - timedelta(days=count - 1) if last else None,
         strips=tuple(strips),
+        numerals=texts.numerals,
     )
 
 

@@ -42,14 +42,15 @@ def runs(register: Sequence[PastRun], texts: Texts) -> Trend:
         rows=tuple(
             (
                 wording.moment(run.as_of),
-                *(wording.number(run.statuses.get(status, 0)) for status in _SHOWN),
-                wording.number(run.failing),
-                wording.number(run.judged),
+                *(texts.numerals.number(run.statuses.get(status, 0)) for status in _SHOWN),
+                texts.numerals.number(run.failing),
+                texts.numerals.number(run.judged),
                 "; ".join(note for note in (why, "" if run.complete else texts("charts.runs.incomplete")) if note)
                 or wording.DASH,
             )
             for run, why in zip(last, apart, strict=True)
         ),
+        numerals=texts.numerals,
     )
 
 

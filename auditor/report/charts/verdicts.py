@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from auditor.model import Severity, Status
-from auditor.report import wording
 from auditor.report.charts import WORST_FIRST, Bar, Chart, Part, judged, outcome
 
 if TYPE_CHECKING:
@@ -24,9 +23,9 @@ def outcomes(machines: Sequence[Machine], texts: Texts) -> Chart:
     if of == 0:
         takeaway = texts("charts.outcomes.none")
     elif failing:
-        takeaway = texts("charts.outcomes.failing", n=failing, of=of, share=wording.share(failing, of, "up"))
+        takeaway = texts("charts.outcomes.failing", n=failing, of=of, share=texts.numerals.share(failing, of, "up"))
     elif unknown:
-        takeaway = texts("charts.outcomes.unknown", n=unknown, of=of, share=wording.share(unknown, of, "up"))
+        takeaway = texts("charts.outcomes.unknown", n=unknown, of=of, share=texts.numerals.share(unknown, of, "up"))
     else:
         takeaway = texts("charts.outcomes.clean", n=of)
     parts = tuple(Part(status, texts(f"status.{status}"), counts[status]) for status in WORST_FIRST)
@@ -36,6 +35,7 @@ def outcomes(machines: Sequence[Machine], texts: Texts) -> Chart:
         description=texts("charts.outcomes.description"),
         head=texts("charts.outcomes.head"),
         bars=(Bar(texts("charts.outcomes.bar"), parts),),
+        numerals=texts.numerals,
     )
 
 
@@ -74,6 +74,7 @@ def severities(findings: Sequence[Finding], texts: Texts) -> Chart:
             for severity in Severity
             if severity is not Severity.INFO or any(counts[severity, status] for status in shown)
         ),
+        numerals=texts.numerals,
     )
 
 
@@ -90,11 +91,12 @@ def areas(rules: Sequence[RuleResult], texts: Texts) -> Chart:
     passed = sum(part.value for bar in bars for part in bar.parts if part.key == Status.PASS)
     return Chart(
         key="areas",
-        takeaway=texts("charts.areas.passed", n=passed, of=applied, share=wording.share(passed, applied, "down"))
+        takeaway=texts("charts.areas.passed", n=passed, of=applied, share=texts.numerals.share(passed, applied, "down"))
         if applied
         else texts("charts.areas.none"),
         description=texts("charts.areas.description"),
         head=texts("charts.areas.head"),
         bars=tuple(bars),
+        numerals=texts.numerals,
         each_whole=True,
     )

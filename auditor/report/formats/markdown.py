@@ -59,12 +59,15 @@ def _result(report: Report, texts: Texts) -> Iterator[str]:
     for line in (report.untested_line, *report.changes):
         if line:
             yield f"{prose(line)}\n"
-    for reason in report.gate.reasons[:MOST_LINES]:
-        yield f"- {prose(reason.detail)}"
+    for reason in report.gate_reasons[:MOST_LINES]:
+        yield f"- {prose(reason)}"
     yield ""
     yield from _table(
         (texts.label("What"), texts.label("Numbers"), texts.label("Total"), ""),
-        ((it.label, wording.number(it.count), f"{wording.number(it.of)} {it.unit}", it.share) for it in report.figures),
+        (
+            (it.label, texts.numerals.number(it.count), f"{texts.numerals.number(it.of)} {it.unit}", it.share)
+            for it in report.figures
+        ),
         numeric=(1,),
     )
 
@@ -106,7 +109,7 @@ _RESERVED = 2_000
 
 def _cause(cause: Cause, report: Report, texts: Texts) -> Iterator[str]:
     kind = by_cause.kind(cause.rule.resource_type, len(cause.rows), texts)
-    size = f"{wording.number(len(cause.rows))} {kind}"
+    size = f"{texts.numerals.number(len(cause.rows))} {kind}"
     graded = f"{wording.MARKS[cause.status]} {texts(f'status.{cause.status}')}, {texts(f'severity.{cause.severity}')}"
     yield f"### {graded}: {prose(cause.rule.title)} ({prose(size)})\n"
     yield f"{code(cause.rule.id)}{': ' + prose(cause.reason) if cause.reason else ''}\n"
@@ -140,7 +143,10 @@ def _rules(report: Report, texts: Texts) -> Iterator[str]:
     rows = (
         (
             rule.id,
-            *(wording.number(count) if (count := rule.statuses.get(status, 0)) else "·" for status in wording.MARKS),
+            *(
+                texts.numerals.number(count) if (count := rule.statuses.get(status, 0)) else "·"
+                for status in wording.MARKS
+            ),
         )
         for rule in report.rules
     )
@@ -152,7 +158,8 @@ def _completeness(report: Report, texts: Texts) -> Iterator[str]:
     yield f"## {prose(texts('sections.completeness'))}\n"
     names = ("Table", "Scopes", "Read whole", "Rows expected", "Received", "Difference")
     rows = (
-        (it.table, *map(_count, (it.places, it.whole, it.expected, it.received, it.difference))) for it in whole.tables
+        (it.table, *(_count(n, texts) for n in (it.places, it.whole, it.expected, it.received, it.difference)))
+        for it in whole.tables
     )
     yield from _table([texts.label(name) for name in names], rows, numeric=range(1, len(names)))
     yield f"{prose(texts.label('What was not read'))}:\n"
@@ -165,8 +172,8 @@ def _completeness(report: Report, texts: Texts) -> Iterator[str]:
     yield ""
 
 
-def _count(value: int | None) -> str:
-    return wording.DASH if value is None else wording.number(value)
+def _count(value: int | None, texts: Texts) -> str:
+    return wording.DASH if value is None else texts.numerals.number(value)
 
 
 def _waivers(report: Report, texts: Texts) -> Iterator[str]:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from auditor.errors import UsageError
 from auditor.model import Status
-from auditor.report import causes, page, pango, population, remedy, tables, values, wording
+from auditor.report import causes, page, pango, population, remedy, tables, values, view, wording
 from auditor.report import enclosed as inside
 from auditor.report.formats import csv, xlsx
 from auditor.report.formats import json as record
@@ -59,12 +59,12 @@ _NUMBERED = (
     "controls",
     "register",
 )
-_LETTERED = ("population", "method")
+_LETTERED = ("population", "method", "numbers")
 _ORDER = ("summary", "contents", *_NUMBERED[1:], *_LETTERED, "signoff", "verify")
 
 _FRONT = ("cover", "summary", "contents")
 """Laid out last, because it tells the pages of the rest."""
-_FRONT_PAGES = 5
+_FRONT_PAGES = 3
 """So many are the rule; where they are more or fewer, the front is laid out twice."""
 
 
@@ -249,11 +249,12 @@ class Book:
 
         texts = report.texts
         css = _css(report)
-        report = _of_framework(report)
+        # A rule bears the same number in the report for one framework.
+        rule_no = {rule.id: f"R-{number:02d}" for number, rule in enumerate(report.rules, start=1)}
+        report = view.of_framework(report)
         self._fill = page.filler(report, fonts.drawable())
         blocks, shown = _capped(report, texts)
         listed = report.machines if report.how.pdf_all else report.machines[:MOST_MACHINES]
-        rule_no = {rule.id: f"R-{number:02d}" for number, rule in enumerate(report.rules, start=1)}
         self.front = [Piece(chapter) for chapter in _FRONT]
         self.body = _parts({"findings": _cut_blocks(blocks), "population": _cut(listed)})
         """The rest of the report, part by part."""
@@ -263,6 +264,7 @@ class Book:
             "expected": _expected(report),
             "qr": _qr(report),
             "sections": _sections(texts),
+            "tenants": _tenants(report),
             "shown": shown,
             "main_tier": _main_tier(report),
             "listed": len(listed),
@@ -337,14 +339,6 @@ def _size(rows: int) -> int:
     return max(1, math.ceil(rows / max(1, math.ceil(rows / MOST_TOGETHER))))
 
 
-def _of_framework(report: Report) -> Report:
-    """Leave out the findings of rules that test no control of the framework that the report is for."""
-    if report.framework is None:
-        return report
-    told = tuple(cause for cause in report.causes if cause.rule.id in report.framework.rules)
-    return replace(report, causes=told, told=sum(cause.size for cause in told))
-
-
 def _sealed(report: Report) -> list[tuple[str, int, str]]:
     """Give the files that the manifest seals, those of a folder as one: name, files, SHA-256.
 
@@ -374,11 +368,18 @@ def _main_tier(report: Report) -> list[Promise]:
     return [it for it in report.promises if it.tier == tier and it.demanded is not None]
 
 
+def _tenants(report: Report) -> list[str]:
+    """Give the tenants that what was read belongs to; where no subscription names one, that of the identity."""
+    found = {it.tenant_id for it in report.completeness.subscriptions if it.tenant_id}
+    own = report.run.identity.get("tenant_id")
+    return sorted(found or ({str(own)} if own else set()))
+
+
 def _expected(report: Report) -> str | None:
     declared = report.run.scope.get("expect_subscriptions")
     if not declared and declared != 0:
         return None
-    return wording.number(len(declared)) if isinstance(declared, (list, tuple)) else str(declared)
+    return report.texts.numerals.number(len(declared)) if isinstance(declared, (list, tuple)) else str(declared)
 
 
 def _sections(texts: wording.Texts) -> Mapping[str, Section]:
@@ -495,7 +496,9 @@ def _details(report: Report, cause: Cause, row: Affected, names: Sequence[str]) 
         said.append(it.owner or texts("words.no_owner"))
     if it.due:
         said.append(texts("rows.due", when=it.due))
-    said.append(texts("rows.since", when=it.first_seen.date()))
+    said.append(
+        texts("rows.new") if it.first_seen >= report.run.as_of else texts("rows.since", when=it.first_seen.date())
+    )
     if it.waiver and it.waiver.get("expired"):
         waiver, when = wording.ends_on(it.waiver)
         said.append(texts("rows.waiver_ended", id=waiver, when=when))

@@ -149,8 +149,8 @@ def _facts(report: Report, texts: Texts) -> Iterator[tuple[str, str]]:
             "exit code {code}, threshold {threshold}", code=report.gate.exit_code, threshold=report.gate.threshold
         ),
     )
-    for reason in report.gate.reasons:
-        yield "", reason.detail
+    for reason in report.gate_reasons:
+        yield "", reason
     yield texts.label("Standard"), f"{standard}, sha256:{run.standard.digest}"
     yield texts.label("Rule set"), f"sha256:{run.rules_digest}, auditor {run.tool_version}"
     yield texts.label("Manifest"), f"sha256:{run.manifest_digest}"
@@ -166,7 +166,7 @@ def _facts(report: Report, texts: Texts) -> Iterator[tuple[str, str]]:
     for name, said in report.scope:
         yield texts.label("Scope"), f"{name}: {said}"
     for status, number in report.statuses.items():
-        yield texts(f"status.{status}"), wording.number(number)
+        yield texts(f"status.{status}"), texts.numerals.number(number)
 
 
 def _fitting(text: str, texts: Texts) -> str:
