@@ -312,25 +312,29 @@ _FIELD = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 def sentence(
     code: str, messages: Mapping[str, str | Mapping[str, str]], values: Mapping[str, Any], language: str = "en"
 ) -> str:
-    """Fill the message of a reason code; a value that is not known reads `unknown`."""
+    """Fill the message of a reason code; a value that is not known reads as `value_unknown` says."""
     if code.startswith("judged_by:"):
         code, values = "judged_by", {**values, "rule": code.partition(":")[2]}
     found = messages.get(code, code.replace("_", " "))
-    text = found if isinstance(found, str) else found.get(language, found.get("en", code))
-    # A plain text is English, and so is what a sentence falls back to: numbers are written as the words are.
-    write = numerals.of(language if not isinstance(found, str) and language in found else "en")
+    # A plain text is English, and so is what a sentence falls back to: what is filled in is written as the words are.
+    spoken = language if not isinstance(found, str) and language in found else "en"
+    write = numerals.of(spoken)
 
     def fill(field: re.Match[str]) -> str:
         value = values.get(field[1])
         if value is None:
-            return "unbekannt" if language == "de" else "unknown"
+            return _in(spoken, messages.get("value_unknown", "unknown"))
         if not field[2] or not isinstance(value, int | float):
             return write.written(str(value)) if isinstance(value, float) else str(value)
         if field[1].endswith("_pct") and field[2] == ".1f":
             value = math.ceil(value * 10 - 1e-9) / 10  # as reports write a share: never smaller than it is
         return write.keep(value) if field[2] == _KEPT else write.written(format(value, field[2]))
 
-    return _FIELD.sub(fill, text)
+    return _FIELD.sub(fill, _in(spoken, found))
+
+
+def _in(language: str, message: str | Mapping[str, str]) -> str:
+    return message if isinstance(message, str) else message.get(language, message["en"])
 
 
 _KEPT = "keep"

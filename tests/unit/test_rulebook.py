@@ -292,7 +292,9 @@ def test_sentences_fill_in_values_and_never_break() -> None:
     }
     assert rulebook.sentence("old", messages, {"age": 30.6, "name": "x"}) == "31 h, x"
     assert rulebook.sentence("old", messages, {"age": None}) == "unknown h, unknown"
-    assert rulebook.sentence("old", messages, {"age": None}, "de") == "unbekannt h, unbekannt"
+    assert rulebook.sentence("old", messages, {"age": None}, "de") == "unknown h, unknown", "all of it is English"
+    german = {**rulebook.common_messages(), "aged": {"en": "{age} h", "de": "{age} Std."}}
+    assert rulebook.sentence("aged", german, {}, "de") == "unbekannt Std."
     assert rulebook.sentence("old", {"old": "{missing_pct:.1f} %"}, {"missing_pct": 3.41}) == "3.5 %"
     for days, written in (
         (30, "30 d"),
