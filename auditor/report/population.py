@@ -80,12 +80,11 @@ def lists(report: Report) -> dict[str, list[tuple[str, str, str, str]]]:
             row(
                 it,
                 it.vault_name,
-                "; ".join(
-                    (
-                        known(it.protection_state),
-                        texts("population.of_vm", vm=report.numbers.get(it.vm_id or "", it.vm_id or wording.DASH)),
-                        texts.numerals.age(it.newest_point_age_hours),
-                    )
+                texts(
+                    "population.item",
+                    state=known(it.protection_state),
+                    vm=report.numbers.get(it.vm_id or "", it.vm_id or wording.DASH),
+                    age=texts.numerals.age(it.newest_point_age_hours),
                 ),
             )
             for it in report.items

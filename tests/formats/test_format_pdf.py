@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pikepdf
 import pytest
 
+from auditor import assets
 from auditor.model import Signer, Status
 from auditor.report import formats, typeset, view, wording
 from auditor.report.formats import pdf
@@ -320,6 +321,13 @@ def test_a_block_of_one_resource_gives_the_command_with_its_names_and_the_pairs(
     assert html.unescape(name) in html.unescape(text)
     assert re.search(r"<td>age of the newest point: \S+ [hd]; demanded at most 24 h</td>", text)
     assert "newest point age hours" not in text
+
+
+def test_a_space_before_small_print_is_part_of_it() -> None:
+    # Where a text fills its line but for that space, WeasyPrint breaks it behind its first word.
+    for template in sorted((assets.templates() / "pdf").glob("*.html")):
+        for line in template.read_text(encoding="utf-8").splitlines():
+            assert not re.search(r"[^\s>] <(span|b|strong|code|em|a)\b", line), f"{template.name}: {line[:120]}"
 
 
 @pytest.mark.slow
