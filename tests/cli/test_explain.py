@@ -52,7 +52,7 @@ def test_the_chain_of_a_machine_is_told_to_its_points(store: Path) -> None:
         "demanded  a point every 24 h",
         "item      makes points (Azure says Protected)",
         "vault     v1",
-        "policy    short (Standard): backups 24 h apart at most, zone UTC, keeps daily 14 d, weekly 84 d, monthly 7 y",
+        "policy    short (Standard): backups 24 h apart at most, zone UTC, keeps daily 14 d, weekly 84 d",
         "0 of 13 promised days without",
         "looked at: everything that was asked for could be read",
         "FAIL high  retention-daily-below-standard\n  policy short keeps daily points 14 d, 30 d demanded",

@@ -99,7 +99,8 @@ item AS (
            i.last_backup_at IS NOT NULL AND NOT (points_complete AND i.last_backup_at > s.as_of) AS states_backup,
            k.first_seen,
            -- Resource Graph still shows it, the vault's own list, read whole, does not: which is right nobody knows yet.
-           NOT i.in_list AND i.vault_id IN (SELECT resource_id FROM live_vault)
+           -- That it was read, and that the vault has such a list at all, shows in another item that it gave.
+           NOT i.in_list AND i.vault_id IN (SELECT vault_id FROM raw.protected_item WHERE in_list)
                AND i.vault_id NOT IN (SELECT resource_id FROM gap WHERE table_name IN ('vault', 'protected_item'))
                AND i.subscription_id IN (SELECT subscription_id FROM read_wholly WHERE table_name = 'protected_item' AND whole) AS missed,
            lower(coalesce(nullif(i.protection_state, ''), i.current_protection_state, '')) AS word
