@@ -117,10 +117,15 @@ def common(rows: Sequence[Finding], texts: Texts) -> tuple[tuple[str, str], ...]
     return tuple(_named(name, value, texts) for name, value in shared.items())
 
 
+_ENDS = {"expires_in_hours": 1, "expires_in_days": 24}
+"""Columns that tell when something ends -> hours of their unit."""
+
+
 def _named(name: str, value: Any, texts: Texts) -> tuple[str, str]:
     """Give a value's name and text; an end that lies behind is told as one."""
-    if name == "expires_in_hours" and isinstance(value, (int, float)) and value < 0:
-        return texts("words.ended"), texts("words.ago", age=texts.numerals.age(-value))
+    hours = _ENDS.get(name)
+    if hours and isinstance(value, (int, float)) and value < 0:
+        return texts("words.ended"), texts("words.ago", age=texts.numerals.age(-value * hours))
     return label(name, texts), _said(name, value, texts)
 
 

@@ -372,6 +372,8 @@ def test_an_end_that_lies_behind_is_told_as_one() -> None:
     row = replace(sample.results(30).findings[0], evidence={"expires_in_hours": -133.68}, reason="")
     assert values.common([row], texts) == (("ended", "5.5 d ago"),)
     assert values.own(row, ["expires_in_hours"], texts) == "ended: 5.5 d ago"
+    row = replace(row, evidence={"expires_in_days": -30})
+    assert values.own(row, ["expires_in_days"], texts) == "ended: 30 d ago"
 
 
 @pytest.mark.parametrize(
