@@ -129,6 +129,15 @@ def test_every_digit_that_wraps_the_signature_matters(kind: str, request: pytest
             assert wrong(bytes(flipped)), (place - begins, digit)
 
 
+def test_bits_that_a_certificates_signature_leaves_out_are_a_change(signed: bytes) -> None:
+    held = signed[signed.index(b"/Contents <") :].split(b"<")[1].split(b">")[0]
+    for choice in cms.ContentInfo.load(bytes.fromhex(held.decode()), strict=False)["content"]["certificates"]:
+        value = choice.chosen["signature_value"].contents.hex().encode()
+        # That many bits less is the same signature to whoever ignores the number.
+        for unused in range(1, 8):
+            assert wrong(signed.replace(value, b"%02x" % unused + value[2:])), unused
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["signed", "stamped"])
 def test_digits_all_over_the_signature_matter(kind: str, request: pytest.FixtureRequest) -> None:
