@@ -123,7 +123,7 @@ def test_every_digit_that_wraps_the_signature_matters(kind: str, request: pytest
     pdf: bytes = request.getfixturevalue(kind)
     begins = pdf.index(b"/Contents <") + len(b"/Contents <")
     for place in range(begins, begins + 16):
-        for digit in set("0123456789abcdef") - {chr(pdf[place])}:
+        for digit in set("0123456789ABCDEF") - {chr(pdf[place])}:
             flipped = bytearray(pdf)
             flipped[place] = ord(digit)
             assert wrong(bytes(flipped)), (place - begins, digit)
@@ -132,10 +132,12 @@ def test_every_digit_that_wraps_the_signature_matters(kind: str, request: pytest
 def test_bits_that_a_certificates_signature_leaves_out_are_a_change(signed: bytes) -> None:
     held = signed[signed.index(b"/Contents <") :].split(b"<")[1].split(b">")[0]
     for choice in cms.ContentInfo.load(bytes.fromhex(held.decode()), strict=False)["content"]["certificates"]:
-        value = choice.chosen["signature_value"].contents.hex().encode()
+        value = choice.chosen["signature_value"].contents.hex().upper().encode()
         # That many bits less is the same signature to whoever ignores the number.
         for unused in range(1, 8):
-            assert wrong(signed.replace(value, b"%02x" % unused + value[2:])), unused
+            changed = signed.replace(value, b"%02X" % unused + value[2:])
+            assert changed != signed
+            assert wrong(changed), unused
 
 
 @pytest.mark.slow
@@ -147,7 +149,7 @@ def test_digits_all_over_the_signature_matter(kind: str, request: pytest.Fixture
     used = len(pdf[begins:ends].rstrip(b"0")) + 2
     for place in [*range(begins, begins + used, 5), ends - 1]:
         flipped = bytearray(pdf)
-        flipped[place] = ord(f"{int(chr(pdf[place]), 16) ^ 1:x}")
+        flipped[place] = ord(f"{int(chr(pdf[place]), 16) ^ 1:X}")
         assert wrong(bytes(flipped)), place - begins
 
 
