@@ -699,7 +699,7 @@ class CostLine:
 
 @dataclass(frozen=True, slots=True)
 class VaultRecord:
-    """One Recovery Services vault that lies in scope or protects a VM of it."""
+    """One vault of either kind that lies in scope or protects a VM of it."""
 
     resource_id: str
     name: str

@@ -70,7 +70,7 @@ def costs(judged: Judged, facts: Facts) -> tuple[CostLine, ...]:
 
 
 def vaults(judged: Judged, facts: Facts) -> tuple[VaultRecord, ...]:
-    """Give the Recovery Services vaults that concern the scope."""
+    """Give the vaults of both kinds that concern the scope."""
     return tuple(
         VaultRecord(statuses=statuses, **row)
         for row, statuses in _with_statuses(
