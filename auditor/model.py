@@ -706,6 +706,8 @@ class VaultRecord:
     resource_group: str
     subscription_id: str
     location: str
+    kind: str
+    """`recovery_services` or `backup_vault`."""
     tier: str | None
     vm_count: int
     """Judged VMs with an item in it."""

@@ -77,7 +77,8 @@ def vaults(judged: Judged, facts: Facts) -> tuple[VaultRecord, ...]:
             judged,
             facts,
             "vault",
-            "n.resource_group, n.location, n.tier, n.vm_count, n.redundancy, n.soft_delete_state, n.immutability_state",
+            "n.kind, n.resource_group, n.location, n.tier, n.vm_count, n.redundancy, n.soft_delete_state, "
+            "n.immutability_state",
         )
     )
 
