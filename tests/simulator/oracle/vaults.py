@@ -128,8 +128,10 @@ class Vaults:
             found["vault-soft-delete-weak"] = _PASS if good else _fail(grade, shift)
         wanted = max(_LOCKS.index(demand.lock) for demand in demands)
         if wanted:
-            locked = security and _LOCKS.index(security["immutabilitySettings"]["state"]) >= wanted
-            found["vault-immutability-weak"] = _PASS if locked else _fail("low", shift) if security else ("unknown", None)
+            found["vault-immutability-weak"] = ("unknown", None)
+            if security:
+                good = _LOCKS.index(security["immutabilitySettings"]["state"]) >= wanted
+                found["vault-immutability-weak"] = _PASS if good else _fail("low", shift)
         if any(demand.guard for demand in demands):
             bare = properties.get("isVaultProtectedByResourceGuard") is False
             found["vault-mua-missing"] = _fail("medium", shift) if bare else ("unknown", None)
