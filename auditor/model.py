@@ -699,13 +699,15 @@ class CostLine:
 
 @dataclass(frozen=True, slots=True)
 class VaultRecord:
-    """One Recovery Services vault that lies in scope or protects a VM of it."""
+    """One vault of either kind that lies in scope or protects a VM of it."""
 
     resource_id: str
     name: str
     resource_group: str
     subscription_id: str
     location: str
+    kind: str
+    """`recovery_services` or `backup_vault`."""
     tier: str | None
     vm_count: int
     """Judged VMs with an item in it."""

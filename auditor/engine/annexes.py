@@ -70,14 +70,15 @@ def costs(judged: Judged, facts: Facts) -> tuple[CostLine, ...]:
 
 
 def vaults(judged: Judged, facts: Facts) -> tuple[VaultRecord, ...]:
-    """Give the Recovery Services vaults that concern the scope."""
+    """Give the vaults of both kinds that concern the scope."""
     return tuple(
         VaultRecord(statuses=statuses, **row)
         for row, statuses in _with_statuses(
             judged,
             facts,
             "vault",
-            "n.resource_group, n.location, n.tier, n.vm_count, n.redundancy, n.soft_delete_state, n.immutability_state",
+            "n.kind, n.resource_group, n.location, n.tier, n.vm_count, n.redundancy, n.soft_delete_state, "
+            "n.immutability_state",
         )
     )
 

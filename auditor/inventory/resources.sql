@@ -80,6 +80,7 @@ WITH every AS (
     UNION ALL SELECT resource_no, 'disk', resource_id, resource_name, resource_group, subscription_id, location, tags FROM live_disk
     UNION ALL SELECT resource_no, 'snapshot', resource_id, resource_name, resource_group, subscription_id, location, tags FROM live_snapshot
     UNION ALL SELECT resource_no, 'vault', resource_id, resource_name, resource_group, subscription_id, location, tags FROM live_vault
+    UNION ALL SELECT resource_no, 'vault', resource_id, resource_name, resource_group, subscription_id, location, tags FROM raw.backup_vault
     UNION ALL SELECT resource_no, 'backup_policy', resource_id, resource_name, split_part(resource_id, '/', 5), subscription_id, NULL, NULL FROM raw.backup_policy
     UNION ALL SELECT resource_no, 'protected_item', resource_id, coalesce(friendly_name, resource_name), split_part(resource_id, '/', 5), subscription_id, NULL, NULL FROM raw.protected_item
     UNION ALL SELECT resource_no, 'subscription', resource_id, resource_name, '', subscription_id, NULL, NULL FROM raw.subscription

@@ -63,7 +63,7 @@ def lists(report: Report) -> dict[str, list[tuple[str, str, str, str]]]:
                 it,
                 it.resource_group,
                 texts(
-                    "population.vault",
+                    f"population.{it.kind}",
                     redundancy=known(it.redundancy),
                     soft_delete=known(it.soft_delete_state),
                     immutability=known(it.immutability_state),

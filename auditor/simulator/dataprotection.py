@@ -37,7 +37,7 @@ def backup_vault_document(name: str, place: Place, spec: Mapping[str, Any], tena
     """Body of a Backup vault.
 
     `spec` keys: redundancy, soft_delete (Off, On, AlwaysOn), soft_delete_days, immutability, guarded, crr, identity,
-    alerts, tags.
+    alerts, bare (whole blocks are not sent), tags.
     """
     redundancy = spec.get("redundancy", "GeoRedundant")
     properties: Json = {
@@ -63,6 +63,9 @@ def backup_vault_document(name: str, place: Place, spec: Mapping[str, Any], tena
         "bcdrSecurityLevel": "Good" if redundancy == "GeoRedundant" else "Poor",
         "replicatedRegions": [],
     }
+    if spec.get("bare"):
+        for block in ("isVaultProtectedByResourceGuard", "monitoringSettings", "securitySettings", "featureSettings"):
+            del properties[block]
     identifier = place.id_of(BACKUP_VAULT, name)
     identity: Json = {"type": "None"}
     if spec.get("identity", True):

@@ -221,6 +221,7 @@ def results(machines: int = 24, *, runs: int = 4, kind: str = "nasty", hostile: 
                 "rg-backup",
                 made.subscriptions[1].subscription_id,
                 "westeurope",
+                "recovery_services",
                 "hybrid",
                 12,
                 "GeoRedundant",

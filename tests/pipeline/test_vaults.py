@@ -59,6 +59,8 @@ def test_a_standard_may_demand_keys(stricter: Inputs, tmp_path: Path) -> None:
     assert "rsv-backup-weu-01" not in found  # it has a key, and its infrastructure is encrypted too
     assert found.pop("rsv-sap-next") == ("fail", "platform_key")
     assert found.pop("rsv-dr-eus") == ("fail", "platform_key")
+    for of_disks in ("bv-disks-weu", "bv-dev"):
+        assert found.pop(of_disks) == ("not_applicable", "operational_tier_only")
     assert set(found.values()) == {("fail", "platform_key_with_items")}
     assert len(found) == 6
 
@@ -268,3 +270,78 @@ def test_a_vault_whose_items_were_not_read_may_have_to_be_more(tmp_path: Path) -
     assert {rule for rule, name in got if name == "good"} == set(VAULT_RULES)
     assert {verdict for (_, name), verdict in got.items() if name == "good"} == {("unknown", "demand_unread")}
     assert not {rule for rule, name in got if name == "other"}, "the vault beside it was read"
+
+
+# -- Backup vaults: only where they hold backups of a judged VM's disks -----------------------------------
+
+
+def of_backup_vault(tmp_path: Path, spec: dict[str, Any], *, alone: bool = False, **faults: Any) -> dict[str, Any]:
+    """Give rule -> (status, reason) of a Backup vault that holds the disk of a VM; `alone`: of one that holds none."""
+    document = fine() | {
+        "backup_vaults": {"a/rg-v/bv": spec},
+        "disk_backups": [
+            {"vault": "elsewhere" if alone else "bv", "in": "a/rg-v", "of": "one", "snapshot_group": "a/rg-copies"}
+        ],
+    }
+    made = audit(Estate.from_dict(document, AS_OF), tmp_path, faults=Faults(**faults))
+    assert made.results.population
+    vaults = next(it.total for it in made.results.population if it.resource_type == "vault")
+    assert vaults == len(made.results.vaults) == 3
+    assert all(sum(rule.statuses.values()) == vaults for rule in made.results.rules if rule.resource_type == "vault")
+    return {rule: verdict for (rule, name), verdict in of_vaults(made).items() if name == "bv"}
+
+
+LEFT_ALONE = {
+    "vault-redundancy-below-standard": ("not_applicable", "operational_tier_only"),
+    "vault-crr-disabled": ("not_applicable", "operational_tier_only"),
+    "vault-cmk-missing": ("not_applicable", "operational_tier_only"),
+    "vault-network-exposed": ("not_applicable", "no_such_setting"),
+}
+"""Rules that have no meaning for snapshots of disks."""
+NOT_TOLD = {
+    "vault-mua-missing": ("unknown", "guard_not_seen"),
+    "vault-monitoring-missing": ("unknown", "log_not_collected"),
+}
+"""What a good Backup vault can't be known to have."""
+GOOD = {"soft_delete": "AlwaysOn", "soft_delete_days": 14, "immutability": "Unlocked", "guarded": True}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, {}),
+        ({"soft_delete": "Off"}, {"vault-soft-delete-weak": ("fail", "soft_delete_off")}),
+        ({"soft_delete": "On"}, {"vault-soft-delete-weak": ("fail", "reversible")}),
+        ({"soft_delete_days": 13}, {"vault-soft-delete-weak": ("fail", "kept_too_short")}),
+        ({"immutability": "Disabled"}, {"vault-immutability-weak": ("fail", "disks_not_immutable")}),
+        ({"guarded": False}, {"vault-mua-missing": ("fail", "unguarded")}),
+        ({"alerts": "Disabled"}, {"vault-monitoring-missing": ("fail", "alerts_off")}),
+        (
+            {"bare": True},
+            {
+                "vault-soft-delete-weak": ("unknown", "state_not_sent"),
+                "vault-immutability-weak": ("unknown", "state_not_sent"),
+                "vault-mua-missing": ("unknown", "guard_not_sent"),
+                "vault-monitoring-missing": ("unknown", "alerts_not_sent"),
+            },
+        ),
+    ],
+)
+def test_a_backup_vault_is_judged_by_what_it_says(changed: dict[str, Any], expected: Any, tmp_path: Path) -> None:
+    assert of_backup_vault(tmp_path, GOOD | changed) == LEFT_ALONE | NOT_TOLD | expected
+
+
+def test_a_backup_vault_without_disks_of_a_judged_vm_is_none_of_our_business(tmp_path: Path) -> None:
+    assert of_backup_vault(tmp_path, {"soft_delete": "Off"}, alone=True) == {}
+
+
+def test_an_alert_rule_for_backup_vaults_alone_reaches_them_alone(tmp_path: Path) -> None:
+    document = fine() | {
+        "backup_vaults": {"a/rg-v/bv": GOOD},
+        "disk_backups": [{"vault": "bv", "in": "a/rg-v", "of": "one", "snapshot_group": "a/rg-copies"}],
+    }
+    kind = {"field": "TargetResourceType", "operator": "Equals", "values": ["Microsoft.DataProtection/backupVaults"]}
+    document["alert_rules"][0]["conditions"] = [kind]
+    got = of_vaults(audit(Estate.from_dict(document, AS_OF), tmp_path))
+    assert got["vault-monitoring-missing", "good"] == ("fail", "unrouted")
+    assert got["vault-monitoring-missing", "bv"] == NOT_TOLD["vault-monitoring-missing"]

@@ -203,6 +203,20 @@ def _vault(draw: random.Random) -> dict[str, Any]:
     return {key: value for key, value in vault.items() if value is not None}
 
 
+def _backup_vault(draw: random.Random) -> dict[str, Any]:
+    return {
+        "bare": draw.random() < 0.2,
+        "redundancy": draw.choice(_REDUNDANCIES),
+        "crr": draw.random() < 0.5,
+        "soft_delete": draw.choice(["AlwaysOn", "AlwaysOn", "On", "Off"]),
+        "soft_delete_days": draw.choice([7, 14, 30, 90]),
+        "immutability": draw.choice(["Disabled", "Unlocked", "Locked"]),
+        "guarded": draw.random() < 0.5,
+        "alerts": draw.choice(["Enabled", "Enabled", "Disabled"]),
+        "tags": draw.choice(_TAGS),
+    }
+
+
 def _alerting(draw: random.Random, vaults: list[str]) -> dict[str, Any]:
     """Draw alert processing rules over all that may be above a vault, and the groups that they tell."""
     rules: list[dict[str, Any]] = []
@@ -433,6 +447,7 @@ def random_estate(seed: int, machines: int = 30, snapshots: int = 20) -> dict[st
         },
         **_alerting(dice, ["v1", "v2", "asr"]),
         "role_assignments": _roles(dice),
+        "backup_vaults": {"b/rg-bv/bv": _backup_vault(dice), "a/rg-bv/unused": _backup_vault(dice)},
         "policies": _POLICIES,
         "vms": [*listed, *(_gone(draw, number) for number in range(4))],
         "snapshots": taken,

@@ -3,6 +3,7 @@ SELECT
     lower(r.id)                                    AS resource_id,           -- lower-cased ARM id
     r.name                                         AS resource_name,         -- name as created
     split_part(lower(r.id), '/', 3)                AS subscription_id,       -- of the Backup vault
+    regexp_extract(lower(r.id), '^(.+/backupvaults/[^/]+)/', 1) AS vault_id, -- lower-cased ARM id
     lower(coalesce(r.properties.dataSourceInfo.resourceID, r.properties.dataSourceInfo.resourceId)) AS source_id, -- disk
     r.properties.dataSourceInfo.datasourceType     AS datasource_type,       -- Microsoft.Compute/disks, ...
     r.properties.currentProtectionState            AS current_protection_state, -- ProtectionConfigured, ...

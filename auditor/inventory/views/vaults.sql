@@ -1,22 +1,41 @@
--- Recovery Services vaults: what they are, what they hold, and the strictest demands of the VMs that they protect.
+-- Recovery Services vaults and Backup vaults: what they are, what they hold, and the strictest demands of the VMs that they
+-- protect.
+
+-- Both kinds in the words of the first; what Azure does not send of a Backup vault is null.
+CREATE TABLE known_vault AS
+SELECT 'recovery_services' AS kind, v.* FROM live_vault v
+UNION ALL BY NAME
+SELECT 'backup_vault' AS kind, b.* EXCLUDE (soft_delete_days, guarded),
+       floor(b.soft_delete_days)::INTEGER AS soft_delete_days,
+       CASE WHEN b.guarded THEN 'Enabled' WHEN NOT b.guarded THEN 'Disabled' END AS multi_user_authorization
+FROM raw.backup_vault b;
 
 CREATE TABLE vault_item AS
--- Items of each vault with the VM behind each; judged: a VM of the population.
-SELECT w.resource_no AS vault_no, v.resource_no AS vm_no, v.tier, v.excluded_code IS NULL AND v.resource_no IS NOT NULL AS judged,
+-- Items of each vault with the VM behind each; judged: a VM of the population. A shared disk is one item of several VMs.
+SELECT w.resource_no AS vault_no, i.resource_no AS item_no, v.resource_no AS vm_no, v.tier, v.excluded_code IS NULL AND v.resource_no IS NOT NULL AS judged,
        lower(coalesce(i.backup_management_type, 'azureiaasvm')) NOT IN ('azureiaasvm', 'azurestorage') AS workload,
        split_part(i.vm_id, '/', 3) AS vm_subscription_id
 FROM raw.protected_item i
 JOIN live_vault w ON w.resource_id = i.vault_id
-LEFT JOIN vm v ON v.resource_id = i.vm_id;
+LEFT JOIN vm v ON v.resource_id = i.vm_id
+UNION ALL
+SELECT b.resource_no, i.resource_no, v.resource_no, v.tier, v.excluded_code IS NULL AND v.resource_no IS NOT NULL,
+       lower(coalesce(i.datasource_type, 'microsoft.compute/disks')) <> 'microsoft.compute/disks',
+       split_part(i.source_id, '/', 3)
+FROM raw.backup_instance i
+JOIN raw.backup_vault b ON b.resource_id = i.vault_id
+LEFT JOIN vm_disk d ON d.disk_id = i.source_id
+LEFT JOIN vm v ON v.resource_no = d.vm_no;
 
 -- Where classes can't be told: VMs that were not read, groups whose tags were not.
 CREATE TABLE classless AS
 SELECT DISTINCT subscription_id FROM covered WHERE table_name IN ('vm', 'resource_group') AND NOT whole;
 
--- Each vault that lies in an audited subscription or protects a VM of one, with what it holds.
+-- Each Recovery Services vault that lies in an audited subscription or protects a VM of one, and each Backup vault that
+-- holds backups of a judged VM's disks, with what it holds.
 CREATE TABLE concerned_vault AS
 WITH holding AS (
-    SELECT i.vault_no, count(*) AS item_count, count(*) FILTER (i.workload) AS workload_count,
+    SELECT i.vault_no, count(DISTINCT i.item_no) AS item_count, count(DISTINCT i.item_no) FILTER (i.workload) AS workload_count,
            count(DISTINCT i.vm_no) FILTER (i.judged) AS vm_count, bool_or(u.subscription_id IS NOT NULL) AS classless
     FROM vault_item i LEFT JOIN classless u ON u.subscription_id = i.vm_subscription_id
     GROUP BY i.vault_no
@@ -26,24 +45,26 @@ replicating AS (SELECT vault_id, count(*) AS replica_count FROM raw.replicated_i
 unread AS (SELECT DISTINCT resource_id, split_part(resource_id, '/', 3) AS subscription_id FROM gap WHERE table_name = 'vault'),
 read AS (
     SELECT c.subscription_id, bool_and(c.whole OR u.subscription_id IS NOT NULL) FILTER (c.table_name = 'protected_item') AS items,
+           bool_and(c.whole) FILTER (c.table_name = 'backup_instance') AS instances,
            bool_and(c.whole) FILTER (c.table_name = 'replicated_item') AS replicas
     FROM covered c LEFT JOIN (SELECT DISTINCT subscription_id FROM unread) u ON u.subscription_id = c.subscription_id
-    WHERE c.table_name IN ('protected_item', 'replicated_item') GROUP BY c.subscription_id
+    WHERE c.table_name IN ('protected_item', 'backup_instance', 'replicated_item') GROUP BY c.subscription_id
 )
-SELECT w.resource_no, w.resource_id, w.resource_group, w.subscription_id, c.tier AS own_tier,
+SELECT w.kind, w.resource_no, w.resource_id, w.resource_group, w.subscription_id, c.tier AS own_tier,
        coalesce(h.item_count, 0) AS item_count, coalesce(h.workload_count, 0) AS workload_count,
        coalesce(h.vm_count, 0) AS vm_count, coalesce(p.replica_count, 0) AS replica_count,
-       coalesce(r.items, false) AND u.resource_id IS NULL AS items_complete, coalesce(r.replicas, false) AS replicas_complete,
-       coalesce(r.items, false) AND u.resource_id IS NULL AND NOT coalesce(h.classless, false)
+       CASE w.kind WHEN 'backup_vault' THEN coalesce(r.instances, false) ELSE coalesce(r.items, false) AND u.resource_id IS NULL END AS items_complete,
+       coalesce(r.replicas, false) AS replicas_complete,
+       items_complete AND NOT coalesce(h.classless, false)
            AND (coalesce(h.vm_count, 0) > 0 OR l.subscription_id IS NULL) AS demand_complete
-FROM live_vault w
+FROM known_vault w
 JOIN classified c ON c.resource_no = w.resource_no
 LEFT JOIN holding h ON h.vault_no = w.resource_no
 LEFT JOIN replicating p ON p.vault_id = w.resource_id
 LEFT JOIN unread u ON u.resource_id = w.resource_id
 LEFT JOIN read r ON r.subscription_id = w.subscription_id
 LEFT JOIN classless l ON l.subscription_id = w.subscription_id
-WHERE h.vm_count > 0 OR w.subscription_id IN (SELECT subscription_id FROM audited);
+WHERE h.vm_count > 0 OR w.kind = 'recovery_services' AND w.subscription_id IN (SELECT subscription_id FROM audited);
 
 -- The tiers that a vault must satisfy: those of its VMs, else its own.
 CREATE TABLE vault_tier AS
@@ -68,14 +89,14 @@ SELECT d.resource_no,
        bool_or(t.alert_diagnostics) AS alert_diagnostics, max(t.log_keep_days) AS log_keep_days
 FROM vault_tier d JOIN tier t ON t.tier = d.tier GROUP BY d.resource_no;
 
--- Which questions about a vault were answered, if only with "none".
+-- Which questions about a vault were answered, if only with "none". Of a Backup vault none is asked.
 CREATE TABLE vault_answer AS
 SELECT k.resource_no, bool_or(c.table_name = 'vault_config') AS config, bool_or(c.table_name = 'vault_storage_config') AS storage_config,
        bool_or(c.table_name = 'resource_guard_proxy') AS guards, bool_or(c.table_name = 'diagnostic_setting') AS logs
 FROM concerned_vault k
 JOIN covered c ON c.subscription_id = k.subscription_id
 LEFT JOIN gap g ON g.table_name = c.table_name AND g.resource_id = k.resource_id
-WHERE g.resource_id IS NULL
+WHERE g.resource_id IS NULL AND k.kind = 'recovery_services'
 GROUP BY k.resource_no;
 
 CREATE TABLE group_member AS
@@ -102,7 +123,8 @@ WITH put AS (
                'is': CASE lower(c.field)
                          WHEN 'monitorservice' THEN ['azure backup'] WHEN 'monitorcondition' THEN ['fired']
                          WHEN 'severity' THEN ['sev1'] WHEN 'signaltype' THEN ['log']
-                         WHEN 'targetresourcetype' THEN ['microsoft.recoveryservices/vaults']
+                         WHEN 'targetresourcetype' THEN
+                             [CASE k.kind WHEN 'backup_vault' THEN 'microsoft.dataprotection/backupvaults' ELSE 'microsoft.recoveryservices/vaults' END]
                          WHEN 'targetresource' THEN [k.resource_id]
                          WHEN 'targetresourcegroup' THEN
                              [array_to_string(split(k.resource_id, '/')[1:5], '/'), split_part(k.resource_id, '/', 5)] END,
@@ -203,17 +225,18 @@ LEFT JOIN read_wholly c ON c.table_name = 'role_assignment' AND c.subscription_i
 GROUP BY p.vault_id;
 
 CREATE TABLE vault AS
--- table: vault: Recovery Services vaults that lie in scope or protect a VM of it, with the strictest demands of their VMs; one row each
+-- table: vault: Recovery Services vaults that lie in scope or protect a VM of it, and Backup vaults that hold backups of its disks, with the strictest demands of their VMs; one row each
 WITH told AS (
-    SELECT w.resource_no, coalesce(a.config, false) AS config_answered, coalesce(a.storage_config, false) AS storage_answered,
-           coalesce(a.guards, false) AS guards_answered, coalesce(a.logs, false) AS logs_answered,
+    -- All that a Backup vault has to say stands in Resource Graph; of its guards, whether there is one.
+    SELECT w.resource_no, w.kind = 'backup_vault' OR coalesce(a.config, false) AS config_answered, coalesce(a.storage_config, false) AS storage_answered,
+           CASE w.kind WHEN 'backup_vault' THEN w.multi_user_authorization IS NOT NULL ELSE coalesce(a.guards, false) END AS guards_answered, coalesce(a.logs, false) AS logs_answered,
            redundancy_word(w.redundancy) AS said_redundancy, redundancy_word(s.redundancy) AS stored_redundancy,
            lower(w.cross_region_restore) = 'enabled' AS said_restore, s.cross_region_restore AS stored_restore,
            lower(w.soft_delete_state) AS said_state, lower(f.soft_delete_state) AS configured_state,
            w.soft_delete_days AS said_days, f.soft_delete_days AS configured_days,
            concat_ws(' / ', w.soft_delete_state, CASE WHEN lower(f.soft_delete_state) IS DISTINCT FROM lower(w.soft_delete_state) THEN f.soft_delete_state END) AS states,
            s.storage_state
-    FROM live_vault w
+    FROM known_vault w
     LEFT JOIN vault_answer a ON a.resource_no = w.resource_no
     LEFT JOIN raw.vault_storage_config s ON s.vault_id = w.resource_id
     LEFT JOIN raw.vault_config f ON f.vault_id = w.resource_id
@@ -221,7 +244,7 @@ WITH told AS (
 stored AS (
     SELECT t.resource_no, t.config_answered, t.storage_answered, t.guards_answered, t.logs_answered, t.said_redundancy,
            t.stored_redundancy, t.said_restore, t.stored_restore, t.said_state, t.configured_state, t.said_days,
-           t.configured_days, t.states, t.storage_state, t.said_state IN ('enabled', 'alwayson') AS said_on,
+           t.configured_days, t.states, t.storage_state, t.said_state IN ('enabled', 'on', 'alwayson') AS said_on,
            t.configured_state IN ('enabled', 'alwayson') AS configured_on,
            -- Only the vault's own storage settings say that it is redundant in zones and regions both.
            coalesce(t.stored_redundancy, t.said_redundancy) AS one,
@@ -231,6 +254,7 @@ stored AS (
 )
 SELECT
     w.resource_no                        AS resource_no,          -- key within this bundle
+    w.kind                               AS kind,                 -- recovery_services; backup_vault (of it only backups of disks are judged: snapshots, which never leave the operational tier)
     w.resource_id                        AS resource_id,          -- lower-cased ARM id
     w.resource_name                      AS resource_name,        -- name as created
     w.resource_group                     AS resource_group,       -- name of the resource group
@@ -239,7 +263,7 @@ SELECT
     c.class                              AS class,                -- class of the standard; null where none matches
     coalesce(d.tier, k.own_tier)         AS tier,                 -- strictest tier of the VMs it protects, else its own
     c.owner                              AS owner,                -- from the owner tags, else the class
-    k.vm_count                           AS vm_count,             -- judged VMs with an item in it, whatever the item's state
+    k.vm_count                           AS vm_count,             -- judged VMs with an item in it (of a Backup vault: a disk), whatever the item's state
     k.item_count                         AS item_count,           -- items of all kinds and states, as far as they were read
     k.workload_count                     AS workload_count,       -- of these, databases in VMs, agents and backup servers: what talks to the vault over the network
     k.replica_count                      AS replica_count,        -- machines that Site Recovery replicates by it
@@ -264,7 +288,7 @@ SELECT
     coalesce(d.soft_delete_keep_days > 0, false) OR d.soft_delete_always_on AS soft_delete_demanded, -- a tier demands soft delete
     d.soft_delete_keep_days AS soft_delete_keep_days, -- longest soft delete that is demanded; null = none
     d.soft_delete_always_on AS always_on_demanded, -- a tier demands that soft delete can't be switched off
-    nullif(t.states, '')                 AS soft_delete_state,    -- Enabled, Disabled, AlwaysON; both where its two sources differ; null = not sent
+    nullif(t.states, '')                 AS soft_delete_state,    -- Enabled, Disabled, AlwaysON (of a Backup vault: On, Off, AlwaysOn); both where its two sources differ; null = not sent
     CASE WHEN coalesce(t.said_on = t.configured_on, true) THEN CASE coalesce(t.said_on, t.configured_on) WHEN true THEN 'on' WHEN false THEN 'off' END END AS soft_delete, -- on, off; null = not sent, or its two sources differ
     CASE WHEN coalesce(t.said_state = t.configured_state, true) THEN coalesce(t.said_state, t.configured_state) = 'alwayson' END AS soft_delete_always_on, -- it can't be switched off; null = not sent, or its two sources differ
     greatest(t.said_days, t.configured_days) AS soft_delete_days, -- deleted backups are kept so long, where its two sources differ at most; null = not sent
@@ -280,17 +304,17 @@ SELECT
     w.immutability_days                  AS immutability_days,    -- of a time-based lock
     d.mua_required AS mua_demanded, -- a tier demands multi-user authorization
     d.mua_guard_elsewhere AS guard_elsewhere_demanded, -- a tier demands that the guard lies in another subscription
-    w.multi_user_authorization           AS multi_user_authorization, -- Enabled, Disabled; null = not sent
+    w.multi_user_authorization           AS multi_user_authorization, -- Enabled, Disabled (of a Backup vault: whether a Resource Guard protects it); null = not sent
     coalesce(lower(w.multi_user_authorization) = 'enabled', false) OR coalesce(g.guard_count, 0) > 0 AS guarded, -- so far as was read
     coalesce(g.guard_count, 0)           AS guard_count,          -- Resource Guards it is tied to
     g.guards                             AS guard_ids,            -- their lower-cased ids
     g.beside                             AS guard_in_own_subscription, -- all of them lie beside the vault; null = not known
     g.unguarded                          AS unguarded_operations, -- what its guards leave free, where they could be read
-    t.guards_answered AS guard_complete, -- its ties to guards were read
+    t.guards_answered AS guard_complete, -- its ties to guards were read (of a Backup vault: whether there is one)
     d.private_endpoint AS private_demanded, -- a tier demands private endpoints
     w.public_network_access              AS public_network_access, -- Enabled, Disabled; null = not sent
     lower(w.public_network_access) <> 'disabled' AS public,       -- reachable from the Internet; null = not sent
-    w.private_endpoint_count             AS private_endpoint_count, -- approved ones for backup
+    w.private_endpoint_count             AS private_endpoint_count, -- approved ones for backup; null = a Backup vault
     d.cmk_required AS cmk_demanded, -- a tier demands a customer-managed key
     d.cmk_double AS double_encryption_demanded, -- a tier demands encryption of the infrastructure too
     w.key_uri                            AS key_uri,              -- customer-managed key; null = the platform's
@@ -321,9 +345,11 @@ SELECT
     coalesce(p.guardian_count, 0)        AS guardian_count,       -- of these, those who may also approve in its guard's name
     p.guardians                          AS guardians,            -- their object ids
     coalesce(o.whole, false)             AS role_assignment_complete, -- role assignments of its subscription were read
-    CASE WHEN coalesce(g.guard_count, 0) > 0 THEN g.roles_read ELSE t.guards_answered END AS guardian_complete -- so were its guards and theirs
+    CASE WHEN coalesce(g.guard_count, 0) > 0 THEN g.roles_read
+         -- Which guard protects a Backup vault is not told.
+         ELSE t.guards_answered AND (w.kind = 'recovery_services' OR w.multi_user_authorization = 'Disabled') END AS guardian_complete -- so were its guards and theirs
 FROM concerned_vault k
-JOIN live_vault w ON w.resource_no = k.resource_no
+JOIN known_vault w ON w.resource_no = k.resource_no
 JOIN classified c ON c.resource_no = k.resource_no
 -- What a vault without VMs must be is only known where it is known to have none.
 LEFT JOIN vault_demand d ON d.resource_no = k.resource_no AND (k.vm_count > 0 OR k.demand_complete)

@@ -44,7 +44,7 @@ KEYS: Mapping[str, frozenset[str]] = {
     }),
     "backup vault": frozenset({
         "location", "redundancy", "soft_delete", "soft_delete_days", "immutability", "guarded", "crr", "identity",
-        "alerts", "tags",
+        "alerts", "bare", "tags",
     }),
     "disk policy": frozenset({"vaults", "every", "at", "keep", "weekly"}),
     "vm": _NAMED | {

@@ -1,4 +1,4 @@
-"""The rules on Recovery Services vaults once more, over Azure's own documents."""
+"""The rules on Recovery Services vaults and Backup vaults once more, over Azure's own documents."""
 
 from __future__ import annotations
 
@@ -65,11 +65,19 @@ class Vaults:
             if row["type"].lower().endswith("/replicationprotecteditems")
         }
         self.machines = {machine["id"].lower(): machine for machine in self.estate.machine_documents}
+        self.backup_vaults = [
+            (row, held)
+            for row in rows
+            if row["type"].lower() == "microsoft.dataprotection/backupvaults" and (held := self._of_disks(row["id"]))
+        ]
 
     def verdicts(self) -> Iterator[tuple[tuple[str, str], Verdict]]:
         for vault in self.estate.vaults.values():
             for rule, verdict in self._judged(vault).items():
                 yield (rule, vault.id.lower()), verdict
+        for row, tiers in self.backup_vaults:
+            for rule, verdict in self._of_backup_vault(row, tiers).items():
+                yield (rule, row["id"].lower()), verdict
 
     def extras(self) -> Iterator[tuple[tuple[str, str], Verdict]]:
         """Judge what the default standard does not ask for."""
@@ -80,6 +88,61 @@ class Vaults:
             opened: Verdict = _PASS if state else ("unknown", None)
             yield (VAULT_EXTRAS[0], vault.id.lower()), _fail("low", shift) if state == "Enabled" else opened
             yield (VAULT_EXTRAS[1], vault.id.lower()), self._power(vault, shift)
+        for row, tiers in self.backup_vaults:
+            shift, properties = self._tier(tiers).shift, row["properties"]
+            state = properties.get("featureSettings", {}).get("crossSubscriptionRestoreSettings", {}).get("state")
+            opened = _PASS if state else ("unknown", None)
+            yield (VAULT_EXTRAS[0], row["id"].lower()), _fail("low", shift) if state == "Enabled" else opened
+            many = len(self._holders(row["id"], _MEMBERS)) > 3
+            # Whose guard protects it is not told.
+            few = _PASS if properties.get("isVaultProtectedByResourceGuard") is False else ("unknown", None)
+            yield (VAULT_EXTRAS[1], row["id"].lower()), _fail("low", shift) if many else few
+
+    def _of_disks(self, vault: str) -> list[Tier]:
+        """Give the tiers of the judged machines whose disks a Backup vault backs up."""
+        held = {
+            instance["properties"]["dataSourceInfo"]["resourceID"].lower()
+            for instance in self.estate.disk_backup_documents
+            if instance["id"].lower().startswith(f"{vault.lower()}/")
+        }
+        found = []
+        for machine in self.machines.values():
+            profile = machine["properties"]["storageProfile"]
+            disks = [disk.get("managedDisk") for disk in (profile["osDisk"], *profile["dataDisks"])]
+            mine = {disk["id"].lower() for disk in disks if disk}
+            if mine & held and not self.oracle._excluded(machine):
+                found.append(self.oracle._tier(machine))
+        return found
+
+    def _of_backup_vault(self, row: Any, tiers: list[Tier]) -> dict[str, Verdict]:
+        demands = [DEMANDS[tier.shift] for tier in tiers]
+        shift, properties = self._tier(tiers).shift, row["properties"]
+        found = dict.fromkeys(VAULT_RULES, _ABSENT)
+        security = properties.get("securitySettings")
+        found["vault-soft-delete-weak"] = ("unknown", None)
+        if security:
+            kept = security["softDeleteSettings"]
+            short = kept["retentionDurationInDays"] < max(demand.days for demand in demands)
+            grade = "high" if kept["state"] == "Off" else "medium" if short else "low"
+            good = kept["state"] == "AlwaysOn" and not short
+            found["vault-soft-delete-weak"] = _PASS if good else _fail(grade, shift)
+        wanted = max(_LOCKS.index(demand.lock) for demand in demands)
+        if wanted:
+            found["vault-immutability-weak"] = ("unknown", None)
+            if security:
+                good = _LOCKS.index(security["immutabilitySettings"]["state"]) >= wanted
+                found["vault-immutability-weak"] = _PASS if good else _fail("low", shift)
+        if any(demand.guard for demand in demands):
+            bare = properties.get("isVaultProtectedByResourceGuard") is False
+            found["vault-mua-missing"] = _fail("medium", shift) if bare else ("unknown", None)
+        if properties.get("monitoringSettings", {}).get("azureMonitorAlertSettings") == {
+            "alertsForAllJobFailures": "Disabled"
+        }:
+            found["vault-monitoring-missing"] = _fail("high", shift)
+        else:  # its log is not collected, and so it never passes
+            unheard = self._heard(row["id"]) is False
+            found["vault-monitoring-missing"] = _fail("medium", shift) if unheard else ("unknown", None)
+        return found
 
     def _tiers(self, vault: Vault) -> list[Tier]:
         held = {item.properties.get("sourceResourceId", "").lower() for item in vault.items.values()}
@@ -163,7 +226,7 @@ class Vaults:
     def _monitoring(self, vault: Vault, shift: int) -> Verdict:
         settings = vault.document["properties"].get("monitoringSettings")
         state = settings and settings["azureMonitorAlertSettings"]["alertsForAllJobFailures"]
-        heard = self._heard(vault)
+        heard = self._heard(vault.id)
         if state == "Disabled":
             return _fail("high", shift)
         if heard is False:
@@ -184,7 +247,7 @@ class Vaults:
                 got.setdefault(properties["workspaceId"].lower(), set()).update(sent)
         return any(sent >= _LOG or "alllogs" in sent for sent in got.values())
 
-    def _heard(self, vault: Vault) -> bool | None:
+    def _heard(self, vault: str) -> bool | None:
         """Whether somebody hears of a failed backup; None where a rule that may silence it is not understood."""
         applying = [(rule["properties"], self._holds(rule["properties"], vault)) for rule in self.rules]
         kinds = {id(rule): {action["actionType"] for action in rule["actions"]} for rule, _ in applying}
@@ -205,17 +268,18 @@ class Vaults:
         )
 
     @staticmethod
-    def _holds(rule: Any, vault: Vault) -> bool | None:
+    def _holds(rule: Any, vault: str) -> bool | None:
         """Whether a rule's scope and conditions take in the alert of a failed backup; None: not understood."""
-        own = vault.id.lower()
+        own = vault.lower()
         if not any(own == scope.lower() or own.startswith(f"{scope.lower()}/") for scope in rule["scopes"]):
             return False
-        group = f"/subscriptions/{vault.place.subscription}/resourcegroups/{vault.place.group}".lower()
+        group = own.partition("/providers/")[0]
+        kind = "/".join(own.split("/")[6:8])
         alert = {
             "MonitorService": ["azure backup"], "MonitorCondition": ["fired"],
             "Severity": ["sev1"], "SignalType": ["log"],
-            "TargetResourceType": ["microsoft.recoveryservices/vaults"], "TargetResource": [own],
-            "TargetResourceGroup": [group, vault.place.group.lower()],
+            "TargetResourceType": [kind], "TargetResource": [own],
+            "TargetResourceGroup": [group, group.rpartition("/")[2]],
         }  # fmt: skip
         unsure = False
         for condition in rule["conditions"]:
