@@ -146,9 +146,10 @@ def own(row: Finding, names: Sequence[str], texts: Texts) -> str:
             continue
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             write = texts.numerals
-            if said & {f"{value:.0f}", write.written(f"{value:.1f}"), write.percent(value).partition(" ")[0]}:
+            number = _said(name, value, texts).partition(" ")[0]
+            if said & {f"{value:.0f}", write.written(f"{value:.1f}"), number}:
                 continue
-        elif isinstance(value, str) and value in row.reason:
+        elif isinstance(value, str) and (value in row.reason or _said(name, value, texts) in row.reason):
             continue
         named, said_value = _named(name, value, texts)
         told.append(texts("words.named", name=named, value=said_value))
