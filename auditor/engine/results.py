@@ -188,7 +188,7 @@ def _frameworks(book: Rulebook) -> dict[str, FrameworkRef]:
     }
 
 
-_DEMANDS: tuple[tuple[str, str, str], ...] = (
+DEMANDS: tuple[tuple[str, str, str], ...] = (
     ("backup.every", "how often backups run by schedule", "retention-frequency-below-standard"),
     ("backup.yearly.keep", "yearly retention", "retention-yearly-below-standard"),
     ("backup.weekly.keep", "that each week and month has its retained point", "recovery-points-gfs-gap"),
@@ -217,7 +217,7 @@ def _untested(judged: Judged, facts: Facts) -> tuple[str, ...]:
     ran = {rule.id for rule in judged.book.rules}
     used = [row["tier"] for row in facts.rows("SELECT DISTINCT tier FROM vm WHERE excluded_code IS NULL ORDER BY 1")]
     tiers = [judged.standard.tiers[name].model_dump() for name in used]
-    return tuple(words for path, words, rule in _DEMANDS if rule not in ran and any(_asked(t, path) for t in tiers))
+    return tuple(words for path, words, rule in DEMANDS if rule not in ran and any(_asked(t, path) for t in tiers))
 
 
 def _asked(tier: Mapping[str, Any], path: str) -> bool:

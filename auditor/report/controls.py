@@ -99,8 +99,8 @@ def part(
             ControlPart(
                 row=row,
                 tests=tuple(known[rule] for rule in row.rules),
-                proves=texts.control(key, "proves", row.control, frameworks[key].proves.get(row.control, "")),
-                lacks=texts.control(key, "lacks", row.control, frameworks[key].lacks.get(row.control, "")),
+                proves=texts.said(frameworks[key].proves.get(row.control, "")),
+                lacks=texts.said(frameworks[key].lacks.get(row.control, "")),
             )
             for row in matrix(rules, frameworks, texts)
             if row.framework == key
@@ -178,7 +178,7 @@ def _say(framework: str, frameworks: Mapping[str, FrameworkRef], texts: Texts) -
 
 def _subject(framework: str, control: str, frameworks: Mapping[str, FrameworkRef], texts: Texts) -> str:
     own = frameworks[framework].titles.get(control, "") if framework in frameworks else ""
-    return texts.control(framework, "titles", control, own) if own else ""
+    return texts.subject(framework, control, own) if own else ""
 
 
 def _verified(framework: str, control: str, frameworks: Mapping[str, FrameworkRef]) -> bool:

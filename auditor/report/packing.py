@@ -244,7 +244,7 @@ def _sentence(record: Any, texts: Texts) -> str | None:
     if record is None:
         return None
     return "; ".join(
-        f"{name.replace('_', ' ')} {wording.read_value(name, value, texts)}"
+        texts("words.named", name=values.label(name, texts), value=wording.read_value(name, value, texts))
         for name, value in record.items()
         if value is not None
     )

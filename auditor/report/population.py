@@ -98,7 +98,7 @@ def lists(report: Report) -> dict[str, list[tuple[str, str, str, str]]]:
                     age=texts.numerals.age(it.age_hours),
                     size=wording.DASH if it.size_gib is None else it.size_gib,
                     sku=known(it.sku),
-                    provenance=it.provenance,
+                    provenance=wording.read_value("provenance", it.provenance, texts),
                 ),
             )
             for it in report.snapshots

@@ -49,6 +49,11 @@ def steps(text: str) -> str:
     return text.replace("; ", "\n")
 
 
+def parts(kind: str, text: str) -> list[str]:
+    """Give what is translated on its own: of commands each step, else the whole."""
+    return text.split("; ") if kind == "az" else [text]
+
+
 def path(text: str, known: Mapping[str, str]) -> str:
     """Fill a path through the portal."""
     return _filled(text, known, str)

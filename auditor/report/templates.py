@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from auditor.document import Document, Key
 
 _OPEN: frozenset[Key] = frozenset(
-    {("values",), ("codes",), ("areas",), ("frameworks",), ("rules",), ("params",), ("controls",)}
+    {("values",), ("codes",), ("areas",), ("frameworks",), ("rules",), ("params",), ("controls",), ("sentences",)}
 )
 """Texts about what rules of one's own may bring along."""
 _TEMPLATES = frozenset({".html", ".css", ".js"})

@@ -146,7 +146,8 @@ def own(row: Finding, names: Sequence[str], texts: Texts) -> str:
             continue
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             write = texts.numerals
-            if said & {f"{value:.0f}", write.written(f"{value:.1f}"), write.percent(value).partition(" ")[0]}:
+            number = _said(name, value, texts).partition(" ")[0]
+            if said & {f"{value:.0f}", write.written(f"{value:.1f}"), number}:
                 continue
         elif isinstance(value, str) and value in row.reason:
             continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.model import Status, Subscription
-from auditor.report import annexes, controls, redact, wording
+from auditor.report import annexes, controls, redact, remedy, wording
 from auditor.report import causes as by_cause
 from auditor.report.charts import copies, coverage, outcome, points, trend, verdicts
 from auditor.report.completeness import Completeness, completeness
@@ -248,7 +248,7 @@ def build(results: Results, how: Presentation = PLAIN) -> Report:
         told=sum(1 for row in findings if row.status in by_cause.TOLD),
         exemptions=by_cause.exemptions(findings, numbers, texts),
         completeness=whole,
-        untested=results.untested,
+        untested=tuple(map(texts.said, results.untested)),
         scope=_scope(results.run.scope, texts),
         subscription_labels=labels,
         rules=rules,
@@ -357,6 +357,10 @@ def _worded(rule: RuleResult, texts: Texts) -> RuleResult:
         rule,
         title=texts.get(f"rules.{rule.id}.title", rule.title),
         rationale=texts.get(f"rules.{rule.id}.rationale", rule.rationale),
+        # Of commands only the remarks between them are words.
+        remediation={
+            kind: "; ".join(map(texts.said, remedy.parts(kind, fix))) for kind, fix in rule.remediation.items()
+        },
     )
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from auditor import numerals
+from auditor import numerals, rulebook
 from auditor.model import Status
 
 if TYPE_CHECKING:
@@ -57,9 +57,13 @@ class Texts:
             return fallback
         return str(node)
 
-    def control(self, framework: str, kind: str, control: str, fallback: str) -> str:
-        """Give what a translation says of a control: its ids have dots in them."""
-        return str(self._tree["controls"].get(framework, {}).get(kind, {}).get(control, fallback))
+    def subject(self, framework: str, control: str, english: str) -> str:
+        """Give a control's subject in a translation: its id has dots in it."""
+        return str(self._tree["controls"].get(framework, {}).get("titles", {}).get(control, english))
+
+    def said(self, english: str) -> str:
+        """Give what a rule, a framework or the engine says in English, in the language, where it is translated."""
+        return str(self._tree["sentences"].get(english, english))
 
     def items(self, key: str) -> tuple[str, ...]:
         """Give the list of sentences under `key`."""
@@ -133,10 +137,14 @@ def read_value(name: str, value: Any, texts: Texts) -> str:  # noqa: PLR0911 - o
         told = [read_value(name, inner, texts) for inner in value]
         return ("; " if any("," in it for it in told) else ", ").join(told) or texts("words.none")
     if isinstance(value, dict) and set(value) == {"code", "severity"}:
-        return f"{value['code']} ({value['severity']})"
+        return f"{_words(name, value['code'], texts)} ({texts('severity.' + value['severity'])})"
     if isinstance(value, dict):
         return ", ".join(f"{key} {read_value(key, inner, texts)}" for key, inner in value.items())
-    return str(value)
+    return _words(name, str(value), texts)
+
+
+def _words(name: str, value: str, texts: Texts) -> str:
+    return rulebook.words(name, value, texts.language)
 
 
 def _measure(name: str, value: float, write: Numerals) -> str:

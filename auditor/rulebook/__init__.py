@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 import re
@@ -126,7 +127,7 @@ class Rule:
             values: its evidence columns.
             language: falls back to English.
         """
-        return sentence(code, {**_COMMON_CACHE(), **self.file.messages}, values, language)
+        return sentence(code, {**_common(), **self.file.messages}, values, language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,12 +323,17 @@ def sentence(
 
     def fill(field: re.Match[str]) -> str:
         value = values.get(field[1])
+        if field[2] and "|" in field[2]:
+            one, _, other = field[2].partition("|")
+            return one if value == 1 else other
         if value is None:
             return _in(spoken, messages.get("value_unknown", "unknown"))
         if not field[2] or not isinstance(value, int | float):
-            return write.written(str(value)) if isinstance(value, float) else str(value)
+            return write.written(str(value)) if isinstance(value, float) else words(field[1], str(value), spoken)
         if field[1].endswith("_pct") and field[2] == ".1f":
             value = math.ceil(value * 10 - 1e-9) / 10  # as reports write a share: never smaller than it is
+        if field[2] == _AGED:
+            return write.age(value)
         return write.keep(value) if field[2] == _KEPT else write.written(format(value, field[2]))
 
     return _FIELD.sub(fill, _in(spoken, found))
@@ -339,8 +345,11 @@ def _in(language: str, message: str | Mapping[str, str]) -> str:
 
 _KEPT = "keep"
 """Shows days as the standard writes a retention: 30 d, 7 y."""
-_SPEC = re.compile(rf"[-+ ]?,?(\.\d{{1,2}})?[efg%]?|{_KEPT}")
-"""How a number may be shown: what `format` takes for whole numbers and fractions alike, or as a retention."""
+_AGED = "age"
+"""Shows hours as reports write an age: 30 h, 120 d."""
+_SPEC = re.compile(rf"[-+ ]?,?(\.\d{{1,2}})?[efg%]?|{_KEPT}|{_AGED}|[^|]*\|[^|]+")
+"""How a number may be shown: what `format` takes for whole numbers and fractions alike, as a retention or an age, or
+which of two texts it chooses: one|other."""
 
 
 def misspelt(text: str) -> str:
@@ -362,19 +371,32 @@ def fields(message: str | Mapping[str, str]) -> set[str]:
 
 def common_messages() -> Mapping[str, str | Mapping[str, str]]:
     """Give the sentences of the reason codes that all rules share (exclusions, gaps)."""
-    return _COMMON_CACHE()
+    return _common()
 
 
-class _Common:
-    """Reads rules/messages.yaml once."""
+def words(column: str, value: str, language: str) -> str:
+    """Put the codes that a column of evidence holds into words, as rules/words.yaml has them; what it lacks stays.
 
-    def __init__(self) -> None:
-        self._read: dict[str, str | Mapping[str, str]] | None = None
+    Args:
+        column: its name.
+        value: a code, or several with commas between them, each perhaps with a number behind it.
+        language: falls back to English.
+    """
+    known = _words().get(column)
+    known = _words()[known] if isinstance(known, str) else known
 
-    def __call__(self) -> dict[str, str | Mapping[str, str]]:
-        if self._read is None:
-            self._read = dict(load(assets.rules() / "messages.yaml").data)
-        return self._read
+    def one(part: str) -> str:
+        code, space, number = (part, "", "") if part in known else part.partition(" ")
+        return _in(language, known[code]) + space + number if code in known else part
+
+    return value if known is None else ", ".join(map(one, value.split(", ")))
 
 
-_COMMON_CACHE = _Common()
+@functools.cache
+def _words() -> dict[str, Any]:
+    return dict(load(assets.rules() / "words.yaml").data)
+
+
+@functools.cache
+def _common() -> dict[str, str | Mapping[str, str]]:
+    return dict(load(assets.rules() / "messages.yaml").data)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from auditor import assets
+from auditor import assets, rulebook
+from auditor.engine import results
 from auditor.errors import AuditorError, DocumentError, UsageError
-from auditor.report import formats, templates, view
+from auditor.report import formats, remedy, templates, view
 from auditor.report.formats import pdf
 from auditor.report.templates import SHIPPED
+from auditor.rulebook import frameworks
 from tests.formats import sample
 
 if TYPE_CHECKING:
@@ -89,7 +91,23 @@ def test_german_says_all_that_english_says_with_the_same_places() -> None:
     assert set(rules) == ours
     assert all(set(said) == {"title", "rationale"} for said in rules.values())
     del english["rules"], english["controls"], german["controls"]  # see test_frameworks
+    del english["sentences"], german["sentences"]  # see below
     assert leaves(german) == leaves(english)
+
+
+def test_german_says_each_sentence_of_frameworks_rules_and_demands_and_no_other() -> None:
+    german = yaml.safe_load(SHIPPED.source("texts.de.yaml"))["sentences"]
+    controls = [it for read in frameworks.read().values() for it in read.file.controls]
+    said = {text.strip() for it in controls for text in (it.proves, it.does_not_prove)}
+    for rule in rulebook.read(whole=True).rules:
+        parts = {kind: remedy.parts(kind, fix.strip()) for kind, fix in rule.file.remediation.items()}
+        said |= {*parts["portal"], *(step for step in parts["az"] if step.startswith("#"))}
+    said |= {words for _, words, _ in results.DEMANDS}
+    assert {text for text in said if text not in german} == set(), "not said in German"
+    assert {text for text in german if text not in said} == set(), "said by nobody"
+    places = {text: set(re.findall(r"\{\w*\}|<[^>]*>", text)) for text in german}
+    assert {text: set(re.findall(r"\{\w*\}|<[^>]*>", words)) for text, words in german.items()} == places
+    assert [text for text, words in german.items() if text == words] == []
 
 
 def leaves(tree: object, key: tuple[object, ...] = ()) -> dict[tuple[object, ...], set[str]]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import html
+import json
 import os
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,8 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auditor import inputs, standard
+from auditor import assets, inputs, pipeline, rulebook, standard
+from auditor.document import load
 from auditor.model import CALENDAR_DAYS, Status
+from auditor.report import formats, view
+from auditor.report.formats import pdf
+from auditor.report.templates import SHIPPED
+from auditor.rulebook import frameworks
 from auditor.simulator.estate import Estate
 from auditor.standard import evidence
 from tests.audits import AS_OF, Audited, audit, default_inputs
@@ -22,7 +32,7 @@ from tests.simulator import oracle
 from tests.simulator.random_estates import random_estate, random_evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 AUDITS = settings(
     deadline=None,
@@ -121,6 +131,59 @@ def test_every_rule_fires_and_every_reason_has_words(contoso: tuple[Estate, Audi
         assert finding.reason_code, finding.rule
         assert finding.reason != finding.reason_code.replace("_", " ") or " " not in finding.reason_code
         assert "{" not in finding.reason, finding.reason
+
+
+def test_contoso_in_german_has_no_english_sentence_of_ours(contoso: tuple[Estate, Audited]) -> None:
+    _, made = contoso
+    results = pipeline.read(made.bundle, language="de")
+    report = view.build(results, view.Presentation(language="de"))
+    page = formats.find("html").render(report).decode()
+    packed = re.search(r'id="data">([A-Za-z0-9+/=]+)<', page)
+    assert packed
+    data = json.loads(gzip.decompress(base64.b64decode(packed[1])))
+    told = [pdf.markup(report), page, json.dumps(data, ensure_ascii=False)]
+    for key in ("nist_800_53_r5", "dora", "bsi_c5"):
+        told.append(pdf.markup(view.build(results, view.Presentation(language="de", framework=key))))
+    text = html.unescape(
+        re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", "\n", "\n".join(told), flags=re.DOTALL))
+    )
+    english = our_english()
+    assert len(english) > 1000
+    assert [said for said in english if said in text] == []
+
+
+def our_english() -> set[str]:
+    """Every text of three words or more that stands between places in English and not in German."""
+    texts, german = (SHIPPED.texts(language) for language in ("en", "de"))
+    said = [*leaves(texts._tree), *german._tree["sentences"]]
+    words = load(assets.rules() / "words.yaml").data
+    said += [it["en"] for codes in words.values() if isinstance(codes, dict) for it in codes.values()]
+    translated = [
+        *leaves(german._tree),
+        *(it["de"] for c in words.values() if isinstance(c, dict) for it in c.values()),
+    ]
+    for rule in rulebook.read(whole=True).rules:
+        said += [rule.file.title, rule.file.rationale]
+        for message in [*rule.file.messages.values(), *rulebook.common_messages().values()]:
+            assert isinstance(message, dict)
+            said.append(message["en"])
+            translated.append(message["de"])
+    for read in frameworks.read().values():
+        said += [read.file.say, *(control.title for control in read.file.controls)]
+    parts = {part.strip(" ;:,.()") for text in said for part in re.split(r"\{[^}]*\}", re.sub(r"\s+", " ", text))}
+    whole = "\n".join(translated)
+    return {part for part in parts if part.count(" ") >= 2 and part not in whole}
+
+
+def leaves(tree: object) -> Iterator[str]:
+    if isinstance(tree, dict):
+        for inner in tree.values():
+            yield from leaves(inner)
+    elif isinstance(tree, list):
+        for inner in tree:
+            yield from leaves(inner)
+    else:
+        yield str(tree)
 
 
 BY_ANOTHER_STANDARD = {

@@ -143,6 +143,7 @@ def test_the_page_has_every_control_with_its_rules() -> None:
 
 def test_each_shipped_control_has_its_subject_in_german() -> None:
     german = load(assets.templates() / "texts.de.yaml").data["controls"]
+    assert all(set(said) == {"say", "titles"} for said in german.values())
     shipped = {key: it.file for key, it in frameworks.read().items()}
     assert {key: set(it.by_id) for key, it in shipped.items()} == {key: set(it["titles"]) for key, it in german.items()}
     assert all(german[key]["say"] for key, it in shipped.items() if it.say)

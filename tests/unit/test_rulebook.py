@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditor import inputs, rulebook, standard
+from auditor import assets, inputs, rulebook, standard
+from auditor.document import load
 from auditor.engine import ruletests
 from auditor.errors import DocumentError, UsageError
 from auditor.inventory.facts import Facts
@@ -283,6 +284,71 @@ def test_each_step_of_a_fix_is_a_command_or_a_comment() -> None:
         for step in remedy.steps(rule.file.remediation.get("az", "")).splitlines():
             assert step.startswith(("az ", "sha256sum ", "# ")), f"{rule.id}: {step}"
             assert not re.search(r"\{\w+:,?\.\d", step), f"{rule.id}: a fix is filled in with names, not with numbers"
+
+
+def test_a_message_chooses_between_one_and_other() -> None:
+    said = {"few": "{n} VM{n:|s} {n:needs|need} it", "unclosed": "{n:one|}"}
+    assert rulebook.sentence("few", said, {"n": 1}) == "1 VM needs it"
+    assert rulebook.sentence("few", said, {"n": 0}) == "0 VMs need it"
+    assert rulebook.sentence("few", said, {"n": None}) == "unknown VMs need it"
+    assert not rulebook.misspelt(said["few"])
+    assert rulebook.misspelt(said["unclosed"])
+
+
+def test_a_message_writes_an_age_as_reports_do() -> None:
+    said = {"old": {"en": "{age_hours:age} old", "de": "{age_hours:age} alt"}}
+    assert rulebook.sentence("old", said, {"age_hours": 2880}) == "120 d old"
+    assert rulebook.sentence("old", said, {"age_hours": 30.5}, "de") == "30,5 h alt"
+
+
+def test_codes_are_put_into_words() -> None:
+    assert rulebook.words("accepted", "snapshot, disk_backup", "en") == "snapshots, Azure Disk Backup"
+    assert rulebook.words("sources", "snapshot", "de") == "Snapshots"
+    assert rulebook.words("made_by", "user 12, asr 3", "de") == "von Hand 12, Azure Site Recovery 3"
+    assert rulebook.words("vault_name", "user", "de") == "user"
+    assert rulebook.sentence("kept", {"kept": "kept by {provenance}"}, {"provenance": "asr"}) == (
+        "kept by Azure Site Recovery"
+    )
+
+
+@pytest.mark.parametrize("rule", rulebook.read(whole=True).rules, ids=lambda rule: rule.id)
+def test_a_shipped_sentence_reads_well_with_one_and_tells_no_age_in_thousands_of_hours(rule: rulebook.Rule) -> None:
+    class Ones(dict[str, int]):
+        def get(self, key: str, _: object = None) -> object:
+            return 1 if key.endswith(("_count", "_days", "_weeks", "_months", "failures", "looked_at")) else "x"
+
+    for code, message in rule.file.messages.items():
+        assert isinstance(message, dict)
+        for language, text in message.items():
+            assert ":.0f} h" not in text, f"{code}: write {{…:age}}"
+            said = rule.sentence(code, Ones(), language)
+            # A share of a whole may be 1 of 1 VMs, or 1 of the last 1 days.
+            found = re.search(
+                r"(?<!of )(?<!von )(?<!the )(?<!last )(?<!letzten )\b1 (?:[a-z]+e )?(\w+s|Tagen?|Elemente|Punkte|Sicherungen)\b",
+                said,
+            )
+            assert found is None or found[1] in ONE_OF or (rule.id, code) in NEVER_ONE, f"{code}: {said}"
+
+
+ONE_OF = {"its", "ihres", "des", "has", "is", "was", "ends", "needs", "keeps", "es", "angehaltenes"}
+"""Words in -s that are no plural."""
+NEVER_ONE = {
+    ("backup-duplicate-protection", "two_items"),
+    ("vault-redundancy-below-standard", "demands_contradict"),
+    ("vm-backup-unsupported", "too_many_disks"),
+    ("vault-privileged-role-excess", "too_many"),
+}
+"""Sentences that are said of several only."""
+
+
+def test_each_code_that_evidence_may_hold_has_words() -> None:
+    words = load(assets.rules() / "words.yaml").data
+    for rule in rulebook.read(whole=True).rules:
+        parts = set(re.findall(r"'([a-z_]+):(?:critical|high|medium|low|info)'", rule.file.sql))
+        assert parts <= set(words["parts"]), rule.id
+    assert all(isinstance(it, dict) or it in words for it in words.values())
+    told = [said for it in words.values() if isinstance(it, dict) for said in it.values()]
+    assert [said for said in told if not (said.get("en") and said.get("de"))] == []
 
 
 def test_sentences_fill_in_values_and_never_break() -> None:

@@ -200,7 +200,7 @@ CREATE TABLE policy_opinion AS
 -- table: policy_opinion: what Azure Policy's own built-in definition thinks of the backup of each VM; one row a VM
 WITH state AS (
          SELECT v.resource_no AS vm_no, lower(p.compliance_state) AS word, hours_since(p.evaluated_at) AS age,
-                p.compliance_state || ' by ' || split_part(p.assignment_id, '/', -1) AS told,
+                split_part(p.assignment_id, '/', -1) || ': ' || p.compliance_state AS told,
                 CASE lower(p.compliance_state) WHEN 'compliant' THEN 1 WHEN 'noncompliant' THEN 1 WHEN 'exempt' THEN 2 ELSE 3 END AS rank
          FROM raw.policy_state p JOIN vm v ON v.resource_id = p.vm_id
      ),

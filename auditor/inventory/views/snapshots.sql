@@ -84,7 +84,7 @@ told AS (
     SELECT s.*, t.*,
            CASE
                WHEN s.of_azure_backup THEN {'who': 'azure_backup', 'why': 'its resource group belongs to Azure Backup'}
-               WHEN s.instance_id IS NOT NULL THEN {'who': 'azure_disk_backup', 'why': 'backup instance ' || s.instance_id}
+               WHEN s.instance_id IS NOT NULL THEN {'who': 'azure_disk_backup', 'why': s.instance_id}
                WHEN s.of_kubernetes THEN {'who': 'kubernetes_csi', 'why': 'tags of a Kubernetes volume snapshot'}
                WHEN s.of_site_recovery THEN {'who': 'asr', 'why': 'name or tag of Azure Site Recovery'}
                WHEN s.product IS NOT NULL THEN {'who': 'third_party', 'why': s.product.product || ': ' || s.product.mark}
