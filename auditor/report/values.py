@@ -149,7 +149,7 @@ def own(row: Finding, names: Sequence[str], texts: Texts) -> str:
             number = _said(name, value, texts).partition(" ")[0]
             if said & {f"{value:.0f}", write.written(f"{value:.1f}"), number}:
                 continue
-        elif isinstance(value, str) and value in row.reason:
+        elif isinstance(value, str) and (value in row.reason or _said(name, value, texts) in row.reason):
             continue
         named, said_value = _named(name, value, texts)
         told.append(texts("words.named", name=named, value=said_value))

@@ -142,11 +142,19 @@ def test_contoso_in_german_has_no_english_sentence_of_ours(contoso: tuple[Estate
     assert packed
     data = json.loads(gzip.decompress(base64.b64decode(packed[1])))
     told = [pdf.markup(report), page, json.dumps(data, ensure_ascii=False)]
-    for key in ("nist_800_53_r5", "dora", "bsi_c5"):
-        told.append(pdf.markup(view.build(results, view.Presentation(language="de", framework=key))))
-    text = html.unescape(
-        re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", "\n", "\n".join(told), flags=re.DOTALL))
-    )
+    told += [
+        pdf.markup(view.build(results, view.Presentation(language="de", framework=key)))
+        for key in ("nist_800_53_r5", "dora", "bsi_c5")
+    ]
+    shown = re.sub(r"<(style|pre)\b.*?</\1>|<[^>]+>", "\n", "\n".join(told), flags=re.DOTALL)
+    text = html.unescape(re.sub(r"\s+", " ", shown))
+    silent = {"resource_name", "age_days", "matures_at"}
+    named = {name for row in results.findings for name in row.evidence if not name.endswith("_id")} - silent
+    assert {name for name in named if report.texts.get(f"values.{name}", "") == ""} == set()
+    params = {name for rule in rulebook.read(whole=True).rules for name in rule.file.params}
+    assert {name for name in params if report.texts.get(f"params.{name}", "") == ""} == set()
+    for runbook in results.runbooks:
+        text = text.replace(runbook.title, "")
     english = our_english()
     assert len(english) > 1000
     assert [said for said in english if said in text] == []

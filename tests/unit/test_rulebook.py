@@ -323,13 +323,12 @@ def test_a_shipped_sentence_reads_well_with_one_and_tells_no_age_in_thousands_of
             assert ":.0f} h" not in text, f"{code}: write {{…:age}}"
             said = rule.sentence(code, Ones(), language)
             # A share of a whole may be 1 of 1 VMs, or 1 of the last 1 days.
-            found = re.search(
-                r"(?<!of )(?<!von )(?<!the )(?<!last )(?<!letzten )\b1 (?:[a-z]+e )?(\w+s|Tagen?|Elemente|Punkte|Sicherungen)\b",
-                said,
-            )
+            found = re.search(f"{NO_SHARE}1 {PLURAL}", said)
             assert found is None or found[1] in ONE_OF or (rule.id, code) in NEVER_ONE, f"{code}: {said}"
 
 
+NO_SHARE = r"(?<!of )(?<!von )(?<!the )(?<!last )(?<!letzten )\b"
+PLURAL = r"(?:[a-z]+e )?(\w+s|Tagen?|Elemente|Punkte|Sicherungen)\b"
 ONE_OF = {"its", "ihres", "des", "has", "is", "was", "ends", "needs", "keeps", "es", "angehaltenes"}
 """Words in -s that are no plural."""
 NEVER_ONE = {
