@@ -173,7 +173,7 @@ def test_an_expired_waiver_is_said_to_have_ended() -> None:
     waiver = {"id": "W-1", "approver": "x", "expires_on": "2026-10-31", "expired": True}
     rows = (replace(made.findings[0], waiver=waiver), *made.findings[1:])
     text = formats.find("html").render(view.build(replace(made, findings=rows))).decode()
-    assert "waiver W-1 ended 2026-10-31; approver x" in _data(text)["strings"]
+    assert "waiver W-1 ended 2026-10-31; approved by: x" in _data(text)["strings"]
     assert "expired, until" not in text
     assert "ended 2026-10-31" in _Page(text).text
 
