@@ -382,14 +382,14 @@ def words(column: str, value: str, language: str) -> str:
         value: a code, or several with commas between them, each perhaps with a number behind it.
         language: falls back to English.
     """
-    known = _words().get(column)
-    known = _words()[known] if isinstance(known, str) else known
+    found = _words().get(column, {})
+    known: Mapping[str, Mapping[str, str]] = _words()[found] if isinstance(found, str) else found
 
     def one(part: str) -> str:
         code, space, number = (part, "", "") if part in known else part.partition(" ")
         return _in(language, known[code]) + space + number if code in known else part
 
-    return value if known is None else ", ".join(map(one, value.split(", ")))
+    return ", ".join(map(one, value.split(", "))) if known else value
 
 
 @functools.cache
