@@ -23,10 +23,11 @@ from auditor.inventory import facts as tables
 from auditor.inventory.database import lock
 from auditor.inventory.facts import Facts
 from auditor.model import Severity, Status
+from auditor.rulebook import MATURES
 from auditor.standard.selector import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from typing import Self
 
     from auditor.errors import Fault
@@ -61,6 +62,8 @@ LIMITS = Limits(memory=700 * MB, seconds=300.0, preparing=3600.0, files="write")
 """Of judging: all rules over 100,000 VMs stay below that much memory, each takes seconds there at most."""
 _MOST_SPILLED = 8192 * MB
 """On disk, of what does not fit into memory."""
+_ENDLESS = f"v.status = 'not_yet_due' AND NOT v.{MATURES} BETWEEN -1e6 AND 1e6"
+"""True of hours that lead to no date."""
 _NO_COLUMN_OF_EVIDENCE = ("resource_id", "status", "reason", "severity")
 
 
@@ -207,6 +210,9 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
         severity = f"coalesce(v.severity, {severity})"
     packed = ", ".join(f"{name} := {_rounded(name, kinds[name])}" for name in columns)
     evidence = f"to_json(struct_pack({packed}))" if columns else "'{}'::JSON"
+    unsound = f"v.status NOT IN ({_STATUSES})"
+    if MATURES in kinds:
+        unsound += f" OR {_ENDLESS}"
     # What a rule may not say comes out as null, and is told below. Our own names end in `_`, where a rule may use any.
     con.execute(
         f"""
@@ -219,7 +225,7 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
                             {severity} AS severity_,
                             coalesce(n.blind, CASE WHEN v.reason = 'recovery_points_unread' AND n.left_out
                                                    THEN {quote(SAMPLE_REASON)} END) AS blind_,
-                            CASE WHEN v.status NOT IN ({_STATUSES}) THEN NULL
+                            CASE WHEN {unsound} THEN NULL
                                  WHEN blind_ = {quote(SAMPLE_REASON)} AND s.accept_sampling THEN 'not_applicable'
                                  WHEN blind_ IS NOT NULL AND v.status IS NOT NULL THEN 'unknown'
                                  ELSE v.status END AS status_
@@ -252,7 +258,7 @@ def _judge(rule: Rule, book: Rulebook, facts: Facts, path: Path) -> None:
     if not _sound(kind, con, path):
         path.unlink()
         con.execute(f"CREATE OR REPLACE TEMP TABLE verdict AS {verdicts}", params)
-        raise DocumentError([_fault(rule, facts, graded="severity" in kinds)])
+        raise DocumentError([_fault(rule, facts, kinds)])
 
 
 def _bare(sql: str) -> str:
@@ -305,17 +311,25 @@ def _rounded(name: str, kind: str) -> str:
     return f"v.{name}"
 
 
-def _fault(rule: Rule, facts: Facts, *, graded: bool) -> Fault:
+def _fault(rule: Rule, facts: Facts, columns: Collection[str]) -> Fault:
     """Tell what is wrong with a rule's rows, which lie in the table `verdict`."""
     kind = rule.file.resource_type
     odd = facts.rows(f"SELECT status FROM verdict WHERE status IS NULL OR status NOT IN ({_STATUSES}) LIMIT 1")
     if odd:
         said = f"rule {rule.id} gave the status {odd[0]['status']!r}"
         return rule.document.fault(("sql",), said, f"statuses are {_STATUSES}")
-    odd = facts.rows(f"SELECT severity FROM verdict WHERE severity NOT IN ({_SEVERITIES}) LIMIT 1") if graded else []
+    odd = (
+        facts.rows(f"SELECT severity FROM verdict WHERE severity NOT IN ({_SEVERITIES}) LIMIT 1")
+        if "severity" in columns
+        else []
+    )
     if odd:
         said = f"rule {rule.id} gave the severity {odd[0]['severity']!r}"
         return rule.document.fault(("sql",), said, f"severities are {_SEVERITIES}")
+    odd = facts.rows(f"SELECT {MATURES} AS hours FROM verdict v WHERE {_ENDLESS} LIMIT 1") if MATURES in columns else []
+    if odd:
+        said = f"rule {rule.id} gave the {MATURES} {odd[0]['hours']}"
+        return rule.document.fault(("sql",), said, "give fewer than a million hours, or null")
     culprit = facts.rows(
         f"SELECT n.resource_id, count(v.resource_id) AS rows FROM {kind} n LEFT JOIN verdict v USING (resource_id) "
         "GROUP BY 1 HAVING count(v.resource_id) <> 1 ORDER BY 1 LIMIT 1"

@@ -31,7 +31,7 @@ from auditor.model import (
     TierDemand,
     fingerprint,
 )
-from auditor.rulebook import loosening
+from auditor.rulebook import MATURES, loosening
 from auditor.rulebook.frameworks import Mark
 from auditor.standard.durations import days, hours
 from auditor.standard.evidence import NO_EVIDENCE
@@ -430,7 +430,7 @@ def _idle(meant: Sequence[tuple[Response, set[str]]], findings: Sequence[Finding
 
 def _evidence(values: dict[str, Any], status: Status, as_of: datetime, shift: int) -> dict[str, Any]:
     """Make the SQL's columns readable: parts as a list, shifted like the row; hours to maturity as a moment."""
-    ripens = values.pop("matures_in_hours", None)
+    ripens = values.pop(MATURES, None)
     if status is Status.NOT_YET_DUE and ripens is not None:
         moment = (as_of + timedelta(hours=float(ripens))).astimezone(UTC).replace(microsecond=0)
         values["matures_at"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from auditor.errors import DocumentError, Fault
 from auditor.inventory import facts
 from auditor.inventory.database import lock
 from auditor.inventory.facts import Facts
-from auditor.rulebook import gate
+from auditor.rulebook import MATURES, gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 LIMITS = Limits(memory=256 * MB, seconds=60.0, preparing=300.0, files="read")
 """Of a rule's tests, which hold a handful of rows."""
+
+_NUMBER = r'"?NULL"?|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)'
+"""What DuckDB calls the types of numbers, and that of a bare null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +91,16 @@ def _placed(rule: Rule, error: DocumentError) -> list[Fault]:
 
 
 def _bound(rule: Rule, empty: Facts) -> list[Fault]:
-    """Give what DuckDB finds wrong with names and types in a rule's SQL, without running it."""
+    """Give what is wrong with names and types in a rule's SQL, without running it."""
     params = {name: param.default for name, param in rule.file.params.items()}
     try:
-        empty.con.execute(f"EXPLAIN {rule.file.sql}", params or None).fetchall()
+        columns = empty.con.execute(f"DESCRIBE {rule.file.sql}", params or None).fetchall()
     except duckdb.Error as error:
         return _told(rule, error)
-    return []
+    kind = next((column[1] for column in columns if column[0] == MATURES), "NULL")
+    if re.fullmatch(_NUMBER, kind):
+        return []
+    return [gate.wrong_column(rule, MATURES, f"is {kind}, not a number", "give hours, or null")]
 
 
 def _told(rule: Rule, error: duckdb.Error) -> list[Fault]:
@@ -184,9 +191,9 @@ class Prover:
         """Prove a rule; give the name of each test with what came out otherwise than expected."""
         number, lint = task
         rule = self._rules[number]
-        faults = check(rule, self._empty.con)
+        faults = check(rule, self._empty.con) or _bound(rule, self._empty)
         if lint:
-            faults = [*(faults or [*_bound(rule, self._empty), *gate.tidy(rule)]), *_misnamed_all(rule)]
+            faults = [*(faults or gate.tidy(rule)), *_misnamed_all(rule)]
         if faults:
             raise DocumentError(faults)
         try:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 AREAS = ("protection", "health", "retention", "snapshots", "vaults", "governance", "readiness", "cost")
 
+MATURES = "matures_in_hours"
+"""The column that says in how many hours what is not yet due will be."""
+
 # fmt: off
 ResourceType = Literal[
     "vm", "snapshot", "disk", "vault", "backup_policy", "protected_item", "subscription", "policy_exemption", "class",

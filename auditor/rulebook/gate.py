@@ -5,6 +5,7 @@ The gate holds for shipped and users' rules alike. It allows by name; what is no
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from sqlglot.errors import ParseError, TokenError
 from auditor.document import did_you_mean
 from auditor.errors import DocumentError, Fault
 from auditor.model import Severity, Status
-from auditor.rulebook import common_messages, fields, misspelt
+from auditor.rulebook import MATURES, common_messages, fields, misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,9 @@ FUNCTIONS = frozenset((
 ))
 # fmt: on
 """Functions with one meaning on every engine that the SQL is carried to."""
+
+NAMES = frozenset(("resource_id", "resource_name", "resource_group", "subscription_id"))
+"""What a remediation may name of every resource, beside the columns of evidence."""
 
 _REFUSED: dict[type[exp.Expr], str] = {
     exp.Star: "`*` hides which columns are evidence; name them",
@@ -57,15 +61,15 @@ def check(rule: Rule, tables: Mapping[str, Sequence[str]]) -> list[Fault]:
     try:
         return _check(rule, tables)
     except (ParseError, TokenError) as error:
-        details = getattr(error, "errors", None) or [{}]
-        said = details[0].get("description") or str(error).splitlines()[0]
-        return [_fault(rule, int(details[0].get("line") or 1), f"SQL: {said}")]
+        said, offset = _misread(error)
+        return [_fault(rule, _line_at(rule, offset), f"SQL: {said}")]
     except RecursionError:
         return [_fault(rule, 1, "the SQL is nested too deeply", "take it apart with WITH")]
 
 
 def _check(rule: Rule, tables: Mapping[str, Sequence[str]]) -> list[Fault]:
-    statements = [tree for tree in sqlglot.parse(rule.file.sql, read="duckdb") if tree is not None]
+    sql = rule.file.sql
+    statements = [it for it in sqlglot.parse(sql, read="duckdb", error_message_context=len(sql)) if it is not None]
     queries = [tree for tree in statements if isinstance(tree, exp.Query)]
     others = [_kind(tree) for tree in statements if not isinstance(tree, exp.Query)]
     if others or len(queries) != 1:
@@ -102,11 +106,23 @@ def _fault(rule: Rule, line: int, message: str, hint: str = "") -> Fault:
     return Fault(rule.path, rule.document.line(("sql",)) + line, message, hint)
 
 
-def _line(node: exp.Expr) -> int:
-    for part in (node, *node.find_all(exp.Identifier)):
-        if "line" in part.meta:
-            return int(part.meta["line"])
-    return 1
+def _misread(error: ParseError | TokenError) -> tuple[str, int]:
+    """Give what the parser says, and the offset that it says it of."""
+    for details in getattr(error, "errors", ()):
+        return str(details["description"]).partition(" but got <")[0], len(details["start_context"] or "")
+    said = str(error.__cause__ or error).splitlines()[0]
+    place = re.fullmatch(r"(.+) from \d+:(\d+)", said)
+    return (place[1], int(place[2])) if place else (said, 0)
+
+
+def _line(rule: Rule, node: exp.Expr) -> int:
+    """Give the line that a part of the SQL begins in."""
+    return _line_at(rule, min((int(part.meta["start"]) for part in node.walk() if "start" in part.meta), default=0))
+
+
+def _line_at(rule: Rule, offset: int) -> int:
+    """Give the line of an offset: sqlglot's own lines are wrong behind a `$name`, its offsets are right."""
+    return rule.file.sql.count("\n", 0, offset) + 1
 
 
 def _tables(rule: Rule, tree: exp.Expr, tables: Mapping[str, Sequence[str]]) -> list[Fault]:
@@ -117,20 +133,26 @@ def _tables(rule: Rule, tree: exp.Expr, tables: Mapping[str, Sequence[str]]) -> 
     read = set()
     for table in tree.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier):
-            faults.append(_fault(rule, _line(table), f"table function {table.sql()!r} is refused", "read a table"))
+            faults.append(
+                _fault(rule, _line(rule, table), f"table function {table.sql()!r} is refused", "read a table")
+            )
         elif table.db or table.catalog:
-            faults.append(_fault(rule, _line(table), f"table {table.sql()!r} has a prefix", "use the bare name"))
+            faults.append(_fault(rule, _line(rule, table), f"table {table.sql()!r} has a prefix", "use the bare name"))
         elif table.name not in ctes:
             read.add(table.name)
             if table.name not in tables:
                 faults.append(
-                    _fault(rule, _line(table), f"there is no table {table.name!r}", did_you_mean(table.name, tables))
+                    _fault(
+                        rule, _line(rule, table), f"there is no table {table.name!r}", did_you_mean(table.name, tables)
+                    )
                 )
     if not faults and read != set(rule.file.reads):
-        where = rule.document.fault(
-            ("reads",), f"reads says {sorted(rule.file.reads)}, the SQL reads {sorted(read)}", ""
-        )
-        faults.append(Fault(where.path, where.line, where.message, "make them equal"))
+        said = set(rule.file.reads)
+        parts = [
+            *(f"the SQL reads {name!r}, which reads lacks" for name in sorted(read - said)),
+            *(f"reads names {name!r}, which the SQL does not read" for name in sorted(said - read)),
+        ]
+        faults.append(rule.document.fault(("reads",), "; ".join(parts), "make them equal"))
     return faults
 
 
@@ -139,15 +161,17 @@ def _constructs(rule: Rule, tree: exp.Expr) -> list[Fault]:
     for node in tree.walk():
         for refused, remedy in _REFUSED.items():
             if isinstance(node, refused) and not (isinstance(node, exp.Star) and isinstance(node.parent, exp.Count)):
-                faults.append(_fault(rule, _line(node), f"{node.sql()[:40]!r} is refused", remedy))
+                faults.append(_fault(rule, _line(rule, node), f"{node.sql()[:40]!r} is refused", remedy))
         if isinstance(node, exp.Func):
             name = node.name.lower() if isinstance(node, exp.Anonymous) else node.key.lower()
             names = {name, *(known.lower() for known in getattr(node, "_sql_names", ()))}
             if not names & FUNCTIONS and not _plain(name):
-                faults.append(_fault(rule, _line(node), f"function {name!r} is refused", did_you_mean(name, FUNCTIONS)))
+                faults.append(
+                    _fault(rule, _line(rule, node), f"function {name!r} is refused", did_you_mean(name, FUNCTIONS))
+                )
         if isinstance(node, exp.Div) and not _never_zero(node.expression.unnest()):
             remedy = "write x / nullif(y, 0): engines differ on division by zero"
-            faults.append(_fault(rule, _line(node), "division without nullif", remedy))
+            faults.append(_fault(rule, _line(rule, node), "division without nullif", remedy))
     return faults
 
 
@@ -169,7 +193,7 @@ def _columns(rule: Rule, tree: exp.Query) -> list[Fault]:
         if name not in names
     ]
     faults += [
-        _fault(rule, _line(value), f"column {value.sql()[:40]!r} has no name", "name it with AS")
+        _fault(rule, _line(rule, value), f"column {value.sql()[:40]!r} has no name", "name it with AS")
         for value in tree.selects
         if not value.alias_or_name
     ]
@@ -181,7 +205,12 @@ def _columns(rule: Rule, tree: exp.Query) -> list[Fault]:
         if select.alias_or_name == "severity":
             value = _source(tree, select)
             faults += [
-                _fault(rule, _line(value), f"{word.this!r} is no severity", did_you_mean(word.this, list(Severity)))
+                _fault(
+                    rule,
+                    _line(rule, word),
+                    f"{word.this!r} is no severity",
+                    did_you_mean(word.this, [it.value for it in Severity]),
+                )
                 for word in _results(value)
                 if isinstance(word, exp.Literal) and word.this not in set(Severity)
             ]
@@ -189,21 +218,36 @@ def _columns(rule: Rule, tree: exp.Query) -> list[Fault]:
             value = _source(tree, select)
             results = _results(value)
             if isinstance(value, exp.Case) and None in results:
-                faults.append(_fault(rule, _line(value), "the status CASE has no ELSE", "say what holds otherwise"))
-            for word in (result.this for result in results if isinstance(result, exp.Literal)):
+                faults.append(
+                    _fault(rule, _line(rule, value), "the status CASE has no ELSE", "say what holds otherwise")
+                )
+            for result in (it for it in results if isinstance(it, exp.Literal)):
+                word, line = result.this, _line(rule, result)
                 if word not in set(Status):
                     hint = did_you_mean(word, [status.value for status in Status])
-                    faults.append(_fault(rule, _line(value), f"{word!r} is no status", hint))
+                    faults.append(_fault(rule, line, f"{word!r} is no status", hint))
                 if word == Status.WAIVED:
-                    faults.append(_fault(rule, _line(value), "a rule does not waive", "waivers do"))
+                    faults.append(_fault(rule, line, "a rule does not waive", "waivers do"))
     return faults
+
+
+def wrong_column(rule: Rule, name: str, message: str, hint: str) -> Fault:
+    """Point at a column that the SQL, which has passed `check`, gives."""
+    tree = sqlglot.parse_one(rule.file.sql, read="duckdb")
+    selects = tree.selects if isinstance(tree, exp.Query) else []
+    value = next((value for value in selects if value.alias_or_name == name), tree)
+    return _fault(rule, _line(rule, value), f"column {name!r} {message}", hint)
 
 
 def _params(rule: Rule, tree: exp.Expr) -> list[Fault]:
     used = {str(node.name or node.this) for node in tree.find_all(exp.Parameter)}
     used |= {str(node.name) for node in tree.find_all(exp.Placeholder) if node.name}
     declared = set(rule.file.params)
-    faults = [_fault(rule, 1, f"${name} is not declared", "add it under params") for name in sorted(used - declared)]
+    faults = []
+    for name in sorted(used - declared):
+        place = re.search(rf"\${re.escape(name)}\b", rule.file.sql)  # sqlglot keeps no offset of a parameter
+        line = _line_at(rule, place.start() if place else 0)
+        faults.append(_fault(rule, line, f"${name} is not declared", "add it under params"))
     faults += [
         rule.document.fault(("params", name), f"parameter {name!r} is never used", "remove it")
         for name in sorted(declared - used)
@@ -220,6 +264,14 @@ def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
         for code, message in rule.file.messages.items()
         for name in sorted(fields(message) - known)
     ]
+    faults += [
+        rule.document.fault(
+            ("remediation", kind), f"remediation {kind!r} names {{{name}}}, no such column", did_you_mean(name, filled)
+        )
+        for filled in [known | NAMES]
+        for kind, text in rule.file.remediation.items()
+        for name in sorted(set(re.findall(r"\{(\w+)\}", text)) - filled)  # {a: b} is a query of `az`
+    ]
     for code, message in rule.file.messages.items():
         for key, text in [((), message)] if isinstance(message, str) else [((of,), it) for of, it in message.items()]:
             wrong = misspelt(text)
@@ -230,9 +282,9 @@ def _messages(rule: Rule, tree: exp.Query) -> list[Fault]:
         if select.alias_or_name != "reason":
             continue
         faults += [
-            _fault(rule, 1, f"reason {code!r} has no sentence", "add it under messages")
-            for code in (found.this for found in _results(_source(tree, select)) if isinstance(found, exp.Literal))
-            if code not in said and not code.startswith("judged_by:")
+            _fault(rule, _line(rule, found), f"reason {found.this!r} has no sentence", "add it under messages")
+            for found in _results(_source(tree, select))
+            if isinstance(found, exp.Literal) and found.this not in said and not found.this.startswith("judged_by:")
         ]
     return faults
 
@@ -249,6 +301,9 @@ def tidy(rule: Rule) -> list[Fault]:
         if status in statuses.words:
             said = f"`cannot` rules out {status!r}, which the SQL gives"
             faults.append(rule.document.fault(("cannot", status), said, "remove the one that is wrong"))
+    if Status.NOT_YET_DUE in statuses.words and MATURES not in tree.named_selects:
+        said = f"the SQL gives 'not_yet_due' without a column {MATURES!r}"
+        faults.append(rule.document.fault(("sql",), said, "say in how many hours it will be due"))
     tested = {expected.status.value for test in rule.file.tests for expected in test.expect.values()}
     faults += [
         rule.document.fault(("tests",), f"the SQL gives {status!r}, which no test expects", "add a test")
@@ -285,7 +340,7 @@ def _literals(tree: exp.Query, column: str) -> _Literals:
 
 def _shared(result: exp.Expr | None) -> bool:
     """Tell whether this gives only codes that all rules share."""
-    return isinstance(result, exp.Column) and result.name == "excluded_code"
+    return isinstance(result, exp.Column) and result.name in ("excluded_code", "idle_reason")
 
 
 def _source(tree: exp.Query, value: exp.Expr) -> exp.Expr:

@@ -86,6 +86,9 @@ FAULTY = {
     "a cause that is not there": ("reads:", "explained_by: [vm-unprotectd]\nreads:", "did you mean 'vm-unprotected'?"),
     "a column of a test": ("resource_name: b}", "resource_nam: b}", "table 'vm' has no column 'resource_nam'"),
     "a sentence of a column": ("is a temporary name", "is {nope}", "names {nope}, no such column"),
+    "a fix of a column": ("-n {resource_name}", "-n {nope}", "remediation 'az' names {nope}, no such column"),
+    "a date that is text": ("j.reason, ", "j.reason, 'soon' AS matures_in_hours, ", "is VARCHAR, not a number"),
+    "not yet due without a date": ("'pass' END", "'not_yet_due' END", "without a column 'matures_in_hours'"),
     "an unknown key": ("reads:", "colour: red\nreads:", "unknown key 'colour'"),
     "a refused function": ("starts_with(", "regexp_matches(", "function 'regexp"),
     "hostile SQL": ("'wanted_name' END", "repeat('a', 1000000000) END", "function 'repeat' is refused"),
@@ -107,6 +110,28 @@ def test_lint_tells_each_fault_with_file_and_line(auditor: Auditor, begun: Path,
     assert 1 <= line <= len(begun.read_text().splitlines())
     data = json.loads(auditor("rules", "lint", "my-rule", "--rules", "own", "-f", "json").out)
     assert data[0]["line"] == line
+
+
+def test_lint_tells_a_sentence_nobody_speaks_beside_the_reasons_of_running(auditor: Auditor, begun: Path) -> None:
+    text = begun.read_text().replace("reads: [vm]", "reads: [vm, running]")
+    text = text.replace("FROM vm x", "FROM vm x JOIN running r ON r.vm_no = x.resource_no")
+    text = text.replace(
+        "ELSE 'wanted_name' END", "WHEN r.idle_status IS NULL THEN 'wanted_name' ELSE r.idle_reason END"
+    )
+    begun.write_text(text.replace("messages:\n", "messages:\n  lost: never\n"))
+    done = auditor("rules", "lint", "my-rule", "--rules", "own")
+    assert "message 'lost' is of a reason that the SQL never gives" in done.out
+
+
+def test_a_date_that_is_text_stops_an_evaluation_by_the_rules_name(
+    auditor: Auditor, begun: Path, finished: Audited
+) -> None:
+    text = begun.read_text()
+    begun.write_text(text.replace("j.reason, j.res", "j.reason,\n         'soon' AS matures_in_hours, j.res"))
+    done = auditor("evaluate", finished.bundle.folder, "--rules", "own")
+    line = next(n for n, it in enumerate(begun.read_text().splitlines(), 1) if "'soon'" in it)
+    assert done.code == 2
+    assert f"own/cost/my-rule.yaml:{line}: column 'matures_in_hours' is VARCHAR, not a number" in done.err
 
 
 def test_lint_of_a_rule_that_is_not_there(auditor: Auditor) -> None:

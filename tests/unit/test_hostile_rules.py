@@ -149,6 +149,16 @@ def machines(folder: Path, names: Sequence[str]) -> Path:
     return folder / "inventory"
 
 
+@pytest.mark.parametrize("hours", ["1e300", "CAST('nan' AS DOUBLE)", "-1000001"])
+def test_a_rule_whose_hours_lead_to_no_date_is_told_by_file_and_line(hours: str, tmp_path: Path) -> None:
+    sql = f"SELECT v.resource_id, 'not_yet_due' AS status, 'x' AS reason, {hours} AS matures_in_hours FROM vm v"
+    book = written(tmp_path, {"never-due": sql})
+    inventory = machines(tmp_path, ["a"])
+    with Judging() as judging, pytest.raises(DocumentError, match=r"never-due\.yaml:8: rule never-due") as caught:
+        judging.judge(book, inventory, Circumstances(AS_OF, SHIPPED), folder=tmp_path / "findings")
+    assert "gave the matures_in_hours" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", STOPPED)
 def test_judging_by_a_rule_ends_within_its_limits(name: str, tmp_path: Path) -> None:
     book = written(tmp_path, {name: STOPPED[name][0]})

@@ -141,10 +141,51 @@ def test_the_gate_refuses_what_a_rule_may_not_do(tmp_path: Path, sql: str, told:
     assert "vm-has-name.yaml:" in said
 
 
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("getenv('HOME')", "function 'getenv'"),
+        ("v.age_hours / v.rpo_hours", "division"),
+        ("$mots", "$mots is not declared"),
+        ("CASE WHEN $most > 1 THEN 'odd' END", "reason 'odd' has no sentence"),
+        ("(1 + ", "SQL: "),
+        ("'never closed", "SQL: Missing '"),
+    ],
+)
+def test_what_is_wrong_behind_parameters_is_told_with_its_line(tmp_path: Path, broken: str, told: str) -> None:
+    column = "reason" if told.startswith("reason") else "extra"
+    lines = [
+        "SELECT v.resource_id, v.age_hours,",
+        "  $most AS most, $most || 'ä' AS text, '$most' AS word,",
+        "  CASE WHEN v.age_hours > $most THEN 'fail'",
+        "       ELSE 'pass' END AS status,",
+        *([] if column == "reason" else ["  'fine' AS reason,"]),
+        f"  {broken} AS {column}, $most + 1 AS more",
+        "FROM vm v",
+        "WHERE $most > 2",
+    ]
+    (fault,) = faults(tmp_path, "\n".join(lines)).splitlines()[:1]
+    first = RULE[: RULE.index("sql: |")].count("\n") + 1
+    line = first + next(number for number, text in enumerate(lines, 1) if broken in text)
+    assert f"vm-has-name.yaml:{line}: {told}" in fault
+
+
 def test_reads_must_be_what_the_sql_reads(tmp_path: Path) -> None:
-    assert "reads says ['vm', 'vault']" in faults(tmp_path, SELECT, reads="[vm, vault]").replace(
-        "['vault', 'vm']", "['vm', 'vault']"
-    )
+    assert "reads names 'vault', which the SQL does not read" in faults(tmp_path, SELECT, reads="[vm, vault]")
+    assert "the SQL reads 'vm', which reads lacks" in faults(tmp_path, SELECT, reads="[]")
+
+
+def test_a_severity_that_is_none_is_answered_in_the_words_of_rules(tmp_path: Path) -> None:
+    said = faults(tmp_path, SELECT.replace("AS reason", "AS reason, 'hihg' AS severity"))
+    assert "did you mean 'high'?" in said
+
+
+def test_a_remediation_names_columns_of_evidence_or_the_resource(tmp_path: Path) -> None:
+    text = RULE.replace("{portal: p}", '{portal: "{resource_group} > {age_hours}", az: "az --query {a:b} {age_hour}"}')
+    (fault,) = gate.check(one(tmp_path, text), ruletests.open_tables())
+    assert fault.message == "remediation 'az' names {age_hour}, no such column"
+    assert fault.hint == "did you mean 'age_hours'?"
+    assert "remediation:" in text.splitlines()[fault.line - 1]
 
 
 @pytest.mark.parametrize(

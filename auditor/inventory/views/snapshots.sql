@@ -235,7 +235,7 @@ SELECT
     coalesce(i.instances, 0)             AS disk_backup_count,    -- instances of Azure Disk Backup that protect it
     a.vm_no                              AS vm_no,                -- key of a VM that it is attached to; null = none in scope
     d.disk_state                         AS disk_state,           -- Attached, Unattached, Reserved, ActiveSAS, ...
-    hours_since(d.created_at)            AS age_hours,            -- null where Azure sent no time
+    hours_since(d.created_at)            AS age_hours,            -- since the disk was created; null where Azure sent no time
     CASE WHEN t.exclude_managed AND g.managed_by IS NOT NULL THEN 'managed_rg'
          WHEN x.of_site_recovery
               OR starts_with(lower(d.resource_name), 'asrseeddisk-') OR starts_with(lower(d.resource_name), 'ms-asr-')
