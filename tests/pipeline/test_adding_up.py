@@ -21,6 +21,7 @@ from auditor.standard import Waiver
 from tests.audits import AS_OF, Audited, audit
 from tests.azure.runs import hurried
 from tests.pipeline.test_verdicts import AUDITS
+from tests.simulator.oracle import judged_vaults
 from tests.simulator.oracle.readiness import CLASSES
 from tests.simulator.random_estates import random_estate
 
@@ -64,7 +65,7 @@ def populations(estate: Estate, given: Inputs) -> dict[str, int]:
         "vm": len(estate.machine_documents),
         "snapshot": len(estate.snapshot_documents),
         "disk": len(estate.disk_documents),
-        "vault": len(estate.vaults),
+        "vault": judged_vaults(estate),
         "protected_item": sum(item.properties["backupManagementType"] == "AzureIaasVM" for item in items),
         "backup_policy": sum(it["properties"]["backupManagementType"] == "AzureIaasVM" for it in policies),
         "subscription": len(estate.subscriptions),

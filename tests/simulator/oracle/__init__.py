@@ -578,3 +578,8 @@ def _next(period: date, step: timedelta | None) -> date:
 def verdicts(estate: Estate, evidence: Path = EVIDENCE) -> dict[tuple[str, str], Verdict]:
     """(rule, lower-cased resource id) -> verdict, passes included."""
     return dict(Oracle(estate, evidence).verdicts())
+
+
+def judged_vaults(estate: Estate) -> int:
+    """Count the vaults that are judged: of Backup vaults those that hold backups of a judged machine's disks."""
+    return len(estate.vaults) + len(Vaults(Oracle(estate)).backup_vaults)
